@@ -142,7 +142,7 @@ class Motion:
         for series in CHECKS:
             verdict, said = self.weather.verdict(series, step)
             result = Result(check=series.check, kind="http", verdict=verdict, said=said)
-            self.recorder.hear(series, result, self.now, held=held)
+            self.recorder.add(series, result, self.now, held=held)
             heard.append((series, verdict))
         self.recorder.settle()
         deliveries = self.notifier.choose(self.now)

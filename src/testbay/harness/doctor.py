@@ -211,9 +211,9 @@ def _project(settings: Settings, folder: Path, files: list[list[Path]]) -> Itera
         yield False, f"{error.what}; {error.todo}"
         return
     for each in files:
-        yield _said(partial(_compose, each, settings))
+        yield _finding(partial(_compose, each, settings))
     for name, place in folders.items():
-        yield _said(partial(_service, name, place, project, settings))
+        yield _finding(partial(_service, name, place, project, settings))
     if not folders:
         yield (
             False,
@@ -239,7 +239,7 @@ def _service(name: str, place: Path, project: Path, settings: Settings) -> str:
     return f"service {name}: needs {', '.join(said) or 'no dependency'}"
 
 
-def _said(tell: Callable[[], str]) -> Finding:
+def _finding(tell: Callable[[], str]) -> Finding:
     try:
         return True, tell()
     except BayError as error:

@@ -32,7 +32,7 @@ def _of(call: ast.Call, project: Project, source: Source) -> Iterator[Read]:
         for key, default in _keys(project.toml(f"{folder}{file}"), in_sections="environments" in options):
             yield Read(name=f"{prefix}{key.upper()}", default=default, required=False, where=f"{folder}{file}")
     for other in project.code:
-        for key, line in _asked(other):
+        for key, line in _keys_read(other):
             yield Read(name=f"{prefix}{key.upper()}", default="", required=False, where=f"{other.path}:{line}")
 
 
@@ -61,7 +61,7 @@ def _flat(table: dict[str, Any], before: str) -> Iterator[tuple[str, str]]:
             yield f"{before}{key}", str(value)
 
 
-def _asked(source: Source) -> Iterator[tuple[str, int]]:
+def _keys_read(source: Source) -> Iterator[tuple[str, int]]:
     """Find `settings.KEY` and `settings["KEY"]`, with the line."""
     if source.tree is None or "settings" not in source.text:
         return

@@ -110,7 +110,7 @@ def _variable(node: ast.AST) -> str:
     """Name the variable that an expression reads; empty if it reads none."""
     match node:
         case ast.Call():
-            return _asked(node)
+            return _name_read(node)
         case ast.Subscript(ctx=ast.Load()) if last(node.value) == "environ":
             return text_of(node.slice)
     return ""
@@ -131,7 +131,7 @@ def _at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield statement
 
 
-def _asked(call: ast.Call) -> str:
+def _name_read(call: ast.Call) -> str:
     """Name the variable that a call of os.getenv, environ.get, env (environs, django-environ) or config reads."""
     name = last(call.func)
     owner = last(call.func.value) if isinstance(call.func, ast.Attribute) else ""

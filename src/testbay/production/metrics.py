@@ -86,7 +86,7 @@ def write(run: Exposition, file: Path, voice: Voice) -> None:
     except OSError as error:
         todo = "name a file in a folder that is there and may be written to"
         raise ManifestError(f"--to: {file} cannot be written", why=str(error.strerror), todo=todo) from None
-    voice.say(f"{file}: {_told(run)}")
+    voice.say(f"{file}: {_extent(run)}")
 
 
 def printed(run: Exposition) -> str:
@@ -117,7 +117,7 @@ def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, pa
 
     group = {"service": run.report.service, "target": run.report.target}  # the next run of the same replaces them
     push_to_gateway(url, JOB, registry(run), group, handler=handler)
-    voice.say(f"pushed: {_told(run)}")
+    voice.say(f"pushed: {_extent(run)}")
 
 
 def _credentials(url: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -165,7 +165,7 @@ def _left_out(run: Exposition) -> int:
     return len(run.report.results) - len(run.results)
 
 
-def _told(run: Exposition) -> str:
+def _extent(run: Exposition) -> str:
     count, left_out = len(run.results), _left_out(run)
     return f"{count} result{'s' * (count != 1)}" + (f", {left_out} left out" if left_out else "")
 

@@ -79,7 +79,7 @@ def _scan(_: argparse.Namespace) -> int:
         settings.check_scanning()
     except SettingsError as exc:
         return _refused(exc)
-    return _said(asyncio.run(_once(settings, None)))
+    return _print_result(asyncio.run(_once(settings, None)))
 
 
 def _import(args: argparse.Namespace) -> int:
@@ -93,7 +93,7 @@ def _import(args: argparse.Namespace) -> int:
         settings.check_database()
     except SettingsError as exc:
         return _refused(exc)
-    return _said(asyncio.run(_once(settings, args)))
+    return _print_result(asyncio.run(_once(settings, args)))
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -107,7 +107,7 @@ def _report(args: argparse.Namespace) -> int:
     work = report(settings, args.severity or ["critical", "high"], args.quiet_after_s)
     found = asyncio.run(_safely(work))
     if "failed" in found:
-        return _said(found)
+        return _print_result(found)
     sys.stdout.write(as_json(found) + "\n")
     return 0
 
@@ -120,7 +120,7 @@ def _migrate(_: argparse.Namespace) -> int:
         settings.check_database()
     except SettingsError as exc:
         return _refused(exc)
-    return _said(asyncio.run(_safely(migrate(settings))))
+    return _print_result(asyncio.run(_safely(migrate(settings))))
 
 
 async def _once(settings: Settings, files: argparse.Namespace | None) -> dict[str, Any]:
@@ -147,7 +147,7 @@ async def _safely(work: Any) -> dict[str, Any]:
     return found
 
 
-def _said(found: dict[str, Any]) -> int:
+def _print_result(found: dict[str, Any]) -> int:
     if "failed" in found:
         return _say(f"error-monitor: {found['failed']}", 1)
     sys.stdout.write(json.dumps(found, default=str) + "\n")

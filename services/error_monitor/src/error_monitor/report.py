@@ -104,12 +104,12 @@ def result(pattern: Mapping[str, Any], since: datetime, severities: Sequence[str
         "check": pattern["fingerprint"],
         "kind": "pattern",
         "verdict": verdict,
-        "said": _said(pattern),
+        "said": _description(pattern),
         "evidence": [line[:400] for line in pattern["example"][:_MOST_LINES]] if is_bad else [],
     }
 
 
-def _said(pattern: Mapping[str, Any]) -> str:
+def _description(pattern: Mapping[str, Any]) -> str:
     """Say what a pattern is: its title, and in brackets the rest. Equal words are one incident.
 
     The title is what stays the same: with the newest message, an issue would have a new one in each run. The

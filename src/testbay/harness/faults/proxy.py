@@ -190,12 +190,12 @@ class Proxy:
                 elif isinstance(key.data, Door):
                     key.data.admit()
                 else:
-                    self._hear()
+                    self._execute_commands()
             if due < _NEVER:
                 for door in self._doors.values():
                     door.on_time(time.monotonic())
 
-    def _hear(self) -> None:
+    def _execute_commands(self) -> None:
         """Execute all complete commands; keep the rest for later."""
         try:
             data = self._channel.recv(65536)

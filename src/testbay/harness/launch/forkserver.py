@@ -51,7 +51,7 @@ def main() -> Callable[[], None]:
     while True:
         request, (output, status) = _receive(channel)
         if request["measured"]:
-            _look_around()
+            _find_module_files()
         if os.fork() == 0:
             channel.close()
             signal.signal(signal.SIGCHLD, children)
@@ -62,7 +62,7 @@ def main() -> Callable[[], None]:
 
 
 @cache
-def _look_around() -> None:
+def _find_module_files() -> None:
     """Find every module's file once: coverage.py asks for all of them when it begins, in each fork."""
     import inspect
 

@@ -60,7 +60,7 @@ class Forked:
 
     def poll(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""
-        self._hear(0)
+        self._read_status(0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -69,7 +69,7 @@ class Forked:
         Raises:
             subprocess.TimeoutExpired: It still runs.
         """
-        self._hear(timeout)
+        self._read_status(timeout)
         if self.returncode is None:
             raise subprocess.TimeoutExpired("the service", timeout or 0)
         return self.returncode
@@ -80,7 +80,7 @@ class Forked:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
-    def _hear(self, timeout_s: float | None) -> None:
+    def _read_status(self, timeout_s: float | None) -> None:
         if self.returncode is not None:
             return
         said = self._line(timeout_s)
@@ -147,7 +147,7 @@ class ForkServer:
         if not self._answer:
             self._channel.settimeout(_LOADED_WITHIN_S)
             try:
-                self._answer = json.loads(self._hear(int.from_bytes(self._hear(_LENGTH_BYTES), "big")))
+                self._answer = json.loads(self._receive(int.from_bytes(self._receive(_LENGTH_BYTES), "big")))
             except (OSError, ValueError):
                 raise GoneError from None
         return self._answer
@@ -193,7 +193,7 @@ class ForkServer:
             socket.send_fds(self._channel, [len(body).to_bytes(_LENGTH_BYTES, "big")], list(descriptors))
             self._channel.sendall(body)
 
-    def _hear(self, length: int) -> bytes:
+    def _receive(self, length: int) -> bytes:
         found = bytearray()
         while len(found) < length:
             if not (part := self._channel.recv(length - len(found))):

@@ -140,10 +140,10 @@ def fold(lines: Sequence[str]) -> list[str]:
             kept.append(line)
             hidden += [file] if _FRAME.match(_BAR.sub("", line)) else []
             continue
-        folded += _told(kept, hidden)
+        folded += _folded(kept, hidden)
         kept, hidden = [], []
         folded.append(line)
-    return folded + _told(kept, hidden)
+    return folded + _folded(kept, hidden)
 
 
 def _by_frame(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -171,7 +171,7 @@ def _is_mixed(lines: Sequence[str]) -> bool:
     return False
 
 
-def _told(kept: list[str], hidden: list[str]) -> list[str]:
+def _folded(kept: list[str], hidden: list[str]) -> list[str]:
     """The line that replaces several frames; a single frame stays as it is."""
     if len(hidden) < 2:
         return kept

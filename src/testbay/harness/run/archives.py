@@ -83,11 +83,11 @@ class Kept(NamedTuple):
 
 def find(project: Path) -> list[Kept]:
     """Every archive of the project's runs, newest first; unusable ones included."""
-    found = [_looked_at(folder) for folder in runfolder.runs(project).glob(f"*/{FOLDER}/[0-9]*-*") if folder.is_dir()]
+    found = [_kept_in(folder) for folder in runfolder.runs(project).glob(f"*/{FOLDER}/[0-9]*-*") if folder.is_dir()]
     return sorted(found, key=lambda kept: kept.archive.when if kept.archive else _NEVER, reverse=True)
 
 
-def _looked_at(folder: Path) -> Kept:
+def _kept_in(folder: Path) -> Kept:
     try:
         return Kept(folder, read(folder))
     except ManifestError as error:

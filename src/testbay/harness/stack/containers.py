@@ -95,11 +95,11 @@ def left_out(servers: Mapping[str, ComposeService], helpers: Sequence[ComposeSer
     shared = _shared_volumes((*servers.values(), *helpers))
     for name, service in servers.items():
         own = (volume for volume in service.volumes if volume.source not in shared)
-        dropped = [_said(volume) for volume in own if _is_data(name, service, volume)]
+        dropped = [_mount(volume) for volume in own if _is_data(name, service, volume)]
         if dropped:
             yield f"service {service.key!r} begins with empty data in memory: {', '.join(dropped)} is not used"
     for service in helpers:
-        dropped = [_said(volume) for volume in service.volumes if volume.type == "volume" and volume.source]
+        dropped = [_mount(volume) for volume in service.volumes if volume.type == "volume" and volume.source]
         if dropped:
             yield f"service {service.key!r} begins with empty volumes: {', '.join(dropped)} is not used"
 
@@ -112,7 +112,7 @@ def image_of(service: ComposeService) -> str:
     return f"{BUILT}{digest[:16]}"
 
 
-def _said(volume: Volume) -> str:
+def _mount(volume: Volume) -> str:
     source = volume.source or "an unnamed volume"
     return f"{source}:{volume.target}"
 

@@ -90,7 +90,7 @@ class _Choice:
     def server(self, need: str) -> ComposeService:
         """The service for a dependency."""
         if need in self._named:
-            return self._said(need, self._named[need])
+            return self._service_called(need, self._named[need])
         matching = [service for service in self._reading.services if self._room(service) == need]
         candidates = [service for service in matching if service.key not in self._named.values()]
         for is_likely in (self._reading.is_active, lambda one: not is_replica(one), lambda one: not one.build):
@@ -105,7 +105,7 @@ class _Choice:
                 return name
         return room_of(service)
 
-    def _said(self, need: str, key: str) -> ComposeService:
+    def _service_called(self, need: str, key: str) -> ComposeService:
         if key not in self._services:
             raise ManifestError(
                 f"[services] {need} = {key!r}: {self._reading.path} has no such service{nearest(key, self._services)}",

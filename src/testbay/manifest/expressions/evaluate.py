@@ -219,7 +219,7 @@ _EVALUATE: dict[type, Callable[[Any, Mapping[str, Any]], Any]] = {
 }
 
 
-def told(tree: ast.expr, values: Mapping[str, Any]) -> str:
+def why_false(tree: ast.expr, values: Mapping[str, Any]) -> str:
     """Explain why the tree is not true: both sides of a comparison, else the value of each path."""
     if isinstance(tree, ast.Compare) and len(tree.ops) == 1:
         left, right = (value_of(side, values) for side in (tree.left, tree.comparators[0]))

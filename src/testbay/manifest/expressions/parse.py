@@ -20,8 +20,8 @@ from testbay.manifest.expressions.evaluate import (
     paths,
     plain,
     show,
-    told,
     value_of,
+    why_false,
 )
 from testbay.text import nearest
 
@@ -58,7 +58,7 @@ class Expression:
             NotMetError: It is not; both sides are shown.
         """
         if self.value(values) is not True:
-            raise NotMetError(f"{self.text}: {told(self.tree, values)}")
+            raise NotMetError(f"{self.text}: {why_false(self.tree, values)}")
 
     def seen(self, values: Mapping[str, Any]) -> Iterator[str]:
         """List each path with its value, e.g. `json.status = 'ok'`; missing values are left out."""

@@ -48,14 +48,14 @@ async def attempt(context: CheckContext, check: Check, instance: str, cleanups: 
     try:
         # Or another check's cookie would log it in, or not, as it happens.
         async with client(context.client.connector, direct=context.direct, owner=False) as own:
-            return await _asked(replace(context, client=own), check, instance, cleanups)
+            return await _ask(replace(context, client=own), check, instance, cleanups)
     except FoundError as error:
         return error
     except Exception as error:  # noqa: BLE001 - one strange answer must not take the verdicts of all others with it
         return FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
 
 
-async def _asked(context: CheckContext, check: Check, instance: str, cleanups: list[Result]) -> Passed:
+async def _ask(context: CheckContext, check: Check, instance: str, cleanups: list[Result]) -> Passed:
     match check.kind:
         case "http":
             return await http.ask(context, check, instance)

@@ -55,7 +55,7 @@ async def wait(
             why = f"which commit should answer is not known: {rollout.said or 'name it with --commit'}"
             said = f"{why}; {context.commit or 'no known one'} answers"
             raise FoundError("error" if must_know else "skip", said, rollout.evidence)
-        evidence = [*found.evidence, *_told(rollout)]
+        evidence = [*found.evidence, *_evidence(rollout)]
         if rollout.lost:
             raise FoundError("fail", rollout.lost, [found.said, *evidence])
         waited_s = time.monotonic() - began
@@ -70,7 +70,7 @@ async def wait(
         await asyncio.sleep(live.every)
 
 
-def _told(rollout: Rollout) -> list[str]:
+def _evidence(rollout: Rollout) -> list[str]:
     return [rollout.said, *rollout.evidence] if rollout.said else []
 
 
@@ -78,7 +78,7 @@ def _passed(context: CheckContext, answer: Response, rollout: Rollout) -> Passed
     said = f"{answer.asked}: {context.commit or 'the expected commit'} answers"
     if context.expected_sha != rollout.expected:
         said += f", which is on its way there; {rollout.expected[:12]} came before it"
-    return Passed(said=said, evidence=tuple(_told(rollout)))
+    return Passed(said=said, evidence=tuple(_evidence(rollout)))
 
 
 async def once(context: CheckContext, live: Live, rollout: Rollout) -> Response:

@@ -95,7 +95,7 @@ def record(report: Path, where: Place, voice: Voice) -> None:
     known = where.branch.append(new, now) if where.branch else entries.append(where.folder, [new], now)
     is_kept = any(one.run_id == new.run_id for one in known.entries)
     kept = "" if is_kept else "the run is too old to be kept; "
-    voice.say(f"{where}: {kept}{_told(known)}")
+    voice.say(f"{where}: {kept}{_extent(known)}")
 
 
 def _record_watched(folder: Path, where: Place, voice: Voice) -> None:
@@ -104,7 +104,7 @@ def _record_watched(folder: Path, where: Place, voice: Voice) -> None:
         raise ManifestError(what, todo="name one with --to; a branch has the reports of runs")
     now = datetime.now(UTC)
     known = entries.append(where.folder, Place(folder=folder).read(now).entries, now)
-    voice.say(f"{where}: {_told(known)}")
+    voice.say(f"{where}: {_extent(known)}")
 
 
 def print_latency(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:
@@ -121,7 +121,7 @@ def print_latency(check: str | None, where: Place, allowed: Limits, voice: Voice
     every = slowness.series(known.entries)
     chosen = [key for key in every if check in (None, key.check)]
     if not chosen:
-        raise _unknown(check, {key.check for key in every}, f"{where}: {_told(known)}")
+        raise _unknown(check, {key.check for key in every}, f"{where}: {_extent(known)}")
     bad = False
     for key in sorted(chosen):
         finding = slowness.judge(every[key], allowed.of(key))
@@ -160,7 +160,7 @@ def _of_manifests(start: Path) -> dict[tuple[str, str], checks.Latency]:
     }
 
 
-def _told(known: History) -> str:
+def _extent(known: History) -> str:
     runs = f"{len(known.entries)} run{'s' * (len(known.entries) != 1)}"
     since = f" since {known.entries[0].moment:%Y-%m-%d}" if known.entries else ""
     return runs + since + (f"; lines that testbay did not write, ignored: {known.skipped}" if known.skipped else "")

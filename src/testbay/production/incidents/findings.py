@@ -51,7 +51,7 @@ class CheckRun:
         """Hash the words of a cause, together with the scope."""
         return digest("cause", self.scope, kind, words)
 
-    def asked(self, state: State) -> bool:
+    def covers(self, state: State) -> bool:
         """Return whether this run asked any check of an incident."""
         return any(result.verdict != "skip" for check in state.checks for result in self.results(check))
 

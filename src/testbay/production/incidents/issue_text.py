@@ -94,7 +94,7 @@ class Writer:
 
     def _check(self, check: str) -> list[str]:
         results = sorted(self.run.results(check), key=lambda result: result.verdict in ("pass", "skip"))
-        shown = [f"- {self._name(result)} {self._said(result)}" for result in results[:_MOST_INSTANCES]]
+        shown = [f"- {self._name(result)} {self._verdict(result)}" for result in results[:_MOST_INSTANCES]]
         if len(results) > _MOST_INSTANCES:
             shown.append(f"- {_code(check)} … and {len(results) - _MOST_INSTANCES} more")
         return shown or [f"- {_code(check)} did not run in the last run"]
@@ -102,7 +102,7 @@ class Writer:
     def _name(self, result: Result) -> str:
         return _code(result.check) + (f" {_code(result.instance)}" if result.instance else "")
 
-    def _said(self, result: Result) -> str:
+    def _verdict(self, result: Result) -> str:
         return f"{_WORDS[result.verdict]}: {issue_code(result.said)}" if self._tells else _WORDS[result.verdict]
 
     def _commits(self, state: State) -> str:

@@ -148,7 +148,7 @@ def _carried_on(one: Tracked, state: State, troubles: list[str], run: CheckRun, 
     if not checks:
         retired = _turned(replace(state, seen=run.started, run=run.id), "retired", policy)
         return [Action(verb="retire", state=retired, was=one)]
-    if not run.asked(replace(state, checks=checks)):
+    if not run.covers(replace(state, checks=checks)):
         return taken_over
     failing = run.still_known(state.failing) or checks
     state = replace(state, checks=checks, failing=failing, seen=run.started, run=run.id)

@@ -156,10 +156,10 @@ class Reconciler:
             self._issues.comment(number, news)
 
     def _say(self, verb: str, action: Action, number: int = 0) -> None:
-        self._voice.say(_said(verb, action, self._writer, number))
+        self._voice.say(_line(verb, action, self._writer, number))
 
 
-def _said(verb: str, action: Action, writer: Writer, number: int = 0) -> str:
+def _line(verb: str, action: Action, writer: Writer, number: int = 0) -> str:
     known = number or (action.was.issue.number if action.was else 0)
     return f"{verb} {f'#{known} ' if known else ''}{writer.title(action.state)}"
 
@@ -167,7 +167,7 @@ def _said(verb: str, action: Action, writer: Writer, number: int = 0) -> str:
 def _preview(tracked: Sequence[Tracked], writer: Writer, voice: Voice) -> None:
     actions = plan(list(tracked), writer.run, writer.policy)
     for action in actions:
-        voice.say(_said(f"would {action.verb}", action, writer))
+        voice.say(_line(f"would {action.verb}", action, writer))
         for line in writer.body(action.state).splitlines():
             voice.detail(line)
     after = {one.issue.number: one.state for one in slack_text.untold(tracked, writer)}

@@ -90,7 +90,7 @@ def report(watcher: Watcher, service: str, target: str, now: float) -> Report | 
 
 def _result(one: CheckState) -> Result:
     standing = one.standing
-    verdict, said = _told(one)
+    verdict, said = _verdict(one)
     return Result(
         check=one.series.check,
         instance=one.series.instance,
@@ -104,7 +104,7 @@ def _result(one: CheckState) -> Result:
     )
 
 
-def _told(one: CheckState) -> tuple[Verdict, str]:
+def _verdict(one: CheckState) -> tuple[Verdict, str]:
     """Return the verdict and its words. What is not known yet is skipped: an issue about it would be a false alarm."""
     standing = one.standing
     if one.state != "unknown":

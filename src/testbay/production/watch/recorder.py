@@ -56,24 +56,24 @@ class RoundRecorder:
     say: Callable[[str], None]
     clock: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
-    _heard: list[tuple[Series, Result, float, bool]] = field(default_factory=list)
+    _results: list[tuple[Series, Result, float, bool]] = field(default_factory=list)
     _rounds: list[tuple[Series, str, PackedRound]] = field(default_factory=list)
     _changes: Changes = field(default_factory=Changes)
     _apart_s: float | None = None
 
-    def hear(self, series: Series, result: Result, at: float, *, held: bool) -> None:
+    def add(self, series: Series, result: Result, at: float, *, held: bool) -> None:
         """Take in the result of a round."""
-        self._heard.append((series, result, at, held))
+        self._results.append((series, result, at, held))
 
     def settle(self) -> None:
         """Judge the results by the rules of outages."""
-        heard, self._heard = self._heard, []
-        self._look_at_clocks()
+        heard, self._results = self._results, []
+        self._check_clocks()
         self.tracker.take(
             RoundResult(series=series, result=result, at=at, held=held) for series, result, at, held in heard
         )
         self.tracker.tick(self.clock())
-        self._rounds += [(series, result.kind, _told(result, at)) for series, result, at, _ in heard]
+        self._rounds += [(series, result.kind, _packed(result, at)) for series, result, at, _ in heard]
         if (excess := len(self._rounds) - _MOST_WAITING) > 0:
             del self._rounds[:excess]
             self.tally.lost += excess
@@ -102,7 +102,7 @@ class RoundRecorder:
             self.tally.store_trouble = ""
         return True
 
-    def _look_at_clocks(self) -> None:
+    def _check_clocks(self) -> None:
         apart_s = self.clock() - self.steady()
         if self._apart_s is not None and abs(apart_s - self._apart_s) > _CLOCK_JUMP_S:
             self.tally.clock_jumps += 1
@@ -110,7 +110,7 @@ class RoundRecorder:
         self._apart_s = apart_s
 
 
-def _told(result: Result, at: float) -> PackedRound:
+def _packed(result: Result, at: float) -> PackedRound:
     took_s = result.latencies_s[-1] if result.latencies_s else (result.duration_s if result.verdict == "pass" else None)
     took_us = None if took_s is None else round(took_s * 1e6)
     return PackedRound(round(at * 1000), VERDICTS.index(result.verdict), took_us)

@@ -112,14 +112,14 @@ class Watcher:
                 self.recorder.tally.late(asyncio.get_running_loop().time() - due_s)
                 at = self.recorder.clock()
                 for result in await self._ask(watched, job):
-                    self._hear(watched, result, at)
+                    self._add_result(watched, result, at)
         finally:
             self._schedule.end(key)
 
-    def _hear(self, watched: WatchedTarget, result: Result, at: float) -> None:
+    def _add_result(self, watched: WatchedTarget, result: Result, at: float) -> None:
         series = Series(watched.service, watched.target_name, result.check, result.instance)
         (self.skipped.add if result.verdict == "skip" else self.skipped.discard)(series)
-        self.recorder.hear(series, result, at, held=self.is_held(series, at))
+        self.recorder.add(series, result, at, held=self.is_held(series, at))
 
     def is_held(self, series: Series, at: float) -> bool:
         """Return whether a bad round is excused now, by planned work or a rollout."""
@@ -226,7 +226,7 @@ class Watcher:
         if after.arrived:
             self._schedule.bring_forward(self._places[watched.key], asyncio.get_running_loop().time())
         if not after.is_rolling:
-            self._hear(watched, result, at)
+            self._add_result(watched, result, at)
 
 
 def _without_expectation(served: str, rollout: Rollout, *, has_lookup: bool) -> Passed | FoundError | None:

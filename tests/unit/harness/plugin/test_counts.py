@@ -90,7 +90,7 @@ def test_all_accounts_agree_with_pytest(
     counted = {word: number for word, number in _without_flaky(told).items() if number}
     page = RecordedRun.model_validate(record(*read.tests, counts=read.counts), context={"mask": str})
     assert said(line.replace(" (1 flaky)", "")) == counted
-    assert said(", ".join(page.told.values())) == counted
+    assert said(", ".join(page.counted.values())) == counted
     failing = {entry.strip().partition("::")[2].partition(": ")[0] for entry in named if "flaky:" not in entry}
     assert FAILING - failing == set(), line
     assert json.loads((tmp_path / "tests.jsonl").read_text().splitlines()[-2]) == {"counts": told}

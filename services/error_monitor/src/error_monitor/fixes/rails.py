@@ -65,7 +65,7 @@ def _sizes(edits: list[Edit]) -> None:
         raise RefusedError(4, "the answer edits one file twice")
     for edit in edits:
         if len(edit.content.encode("utf-8", "replace")) > MOST_BYTES:
-            raise RefusedError(4, f"{_said(edit.path)} is larger than {MOST_BYTES} bytes")
+            raise RefusedError(4, f"{_harmless(edit.path)} is larger than {MOST_BYTES} bytes")
 
 
 def _path(edit: Edit, checkout: Checkout) -> None:
@@ -73,18 +73,18 @@ def _path(edit: Edit, checkout: Checkout) -> None:
     path = edit.path
     parts = PurePosixPath(path).parts
     if not _PATH.fullmatch(path) or ".." in parts or "." in parts or "//" in path or "/./" in path:
-        raise RefusedError(4, f"{_said(path)} is not a plain path of a Python file inside the repository")
+        raise RefusedError(4, f"{_harmless(path)} is not a plain path of a Python file inside the repository")
     if FORBIDDEN.search(path) or HIDDEN.search(path):
-        raise RefusedError(4, f"{_said(path)} is a file that a fix may not touch")
+        raise RefusedError(4, f"{_harmless(path)} is a file that a fix may not touch")
     at = checkout.root
     for part in parts:
         at = at / part
         if at.is_symlink():
-            raise RefusedError(4, f"{_said(path)} leads through a symbolic link")
+            raise RefusedError(4, f"{_harmless(path)} leads through a symbolic link")
         if at != checkout.root / path and at.exists() and not at.is_dir():
-            raise RefusedError(4, f"{_said(path)} would make a folder of a file")
+            raise RefusedError(4, f"{_harmless(path)} would make a folder of a file")
     if at.is_dir():
-        raise RefusedError(4, f"{_said(path)} is a folder")
+        raise RefusedError(4, f"{_harmless(path)} is a folder")
 
 
 def _places(answer: Answer, checkout: Checkout, settings: FixSettings) -> None:
@@ -92,7 +92,7 @@ def _places(answer: Answer, checkout: Checkout, settings: FixSettings) -> None:
     assert answer.test is not None
     name = PurePosixPath(answer.test.path).name
     if not _is_test(answer.test.path, settings) or not name.startswith("test_"):
-        raise RefusedError(4, f"the test {_said(answer.test.path)} is not a test_*.py below {_below(settings)[1]}")
+        raise RefusedError(4, f"the test {_harmless(answer.test.path)} is not a test_*.py below {_below(settings)[1]}")
     if checkout.text(answer.test.path) is not None:
         raise RefusedError(4, f"the test {answer.test.path} would replace a file: a fix brings a new one")
     if answer.test.path.lower() in {file.lower() for file in checkout.files}:
@@ -102,7 +102,7 @@ def _places(answer: Answer, checkout: Checkout, settings: FixSettings) -> None:
     for edit in answer.patch:
         before = checkout.text(edit.path)
         if not any(edit.path.startswith(f"{one}/") for one in sources):
-            raise RefusedError(4, f"{_said(edit.path)} is outside the sources of the service")
+            raise RefusedError(4, f"{_harmless(edit.path)} is outside the sources of the service")
         if before is None:
             raise RefusedError(4, f"{edit.path} is not in the commit: the patch is for another base")
         changed += len(changed_lines(before, edit.content))
@@ -176,6 +176,6 @@ def changed_lines(before: str, after: str) -> set[int]:
     return found
 
 
-def _said(path: str) -> str:
+def _harmless(path: str) -> str:
     """A path as the answer gave it, made harmless for a reason that is shown."""
     return ascii(path[:100])

@@ -74,7 +74,7 @@ class Outcome:
         """The tests that ended so."""
         return {test for test, found in self.tests.items() if found == outcome}
 
-    def told(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, Any]:
         """The run for the database, the page and the pull request."""
         counts: dict[str, int] = {}
         for found in self.tests.values():
@@ -98,6 +98,6 @@ class Proof:
     jail: str
     runs: Sequence[Outcome]
 
-    def told(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, Any]:
         """The proof for the database, the page and the pull request."""
-        return {"jail": self.jail, "runs": [run.told() for run in self.runs]}
+        return {"jail": self.jail, "runs": [run.as_record() for run in self.runs]}

@@ -115,7 +115,7 @@ class FixStore:
 
     async def ended(self, owned: Owned, state: str, rung: int, reason: str, runs: Proof | None = None) -> None:
         """A rung said no, or the work broke off; the fix does not go on. The runs that a proof had are kept."""
-        fields = {"state": state, "reason": storable(reason)[:500], "proof": _json(runs and runs.told())}
+        fields = {"state": state, "reason": storable(reason)[:500], "proof": _json(runs and runs.as_record())}
         changes = (
             "rung = %(rung)s, state = %(state)s, reason = %(reason)s, owner = NULL,"
             " proof = coalesce(%(proof)s::jsonb, proof)"
@@ -137,7 +137,12 @@ class FixStore:
         """The proof; of a dry run that is the end."""
         state, runs = ("dry" if is_dry else "proven"), len(proof.runs)
         reason = f"red on the base with this pattern, green with the patch: {runs} runs in {proof.jail}"
-        fields = {"proof": _json(proof.told()), "branch": branch, "state": state, "reason": "" if not is_dry else DRY}
+        fields = {
+            "proof": _json(proof.as_record()),
+            "branch": branch,
+            "state": state,
+            "reason": "" if not is_dry else DRY,
+        }
         changes = "rung = 5, proof = %(proof)s, branch = %(branch)s, state = %(state)s, reason = %(reason)s"
         await self._write(owned, 5, reason, changes, fields, is_passed=True)
 

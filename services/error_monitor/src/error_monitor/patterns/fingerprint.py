@@ -83,7 +83,7 @@ def _of(failure: Failure) -> tuple[tuple[str, ...], str]:
         return ("group", kind, *leaves), f"{kind} of {len(leaves)} different members"
     place = _place(failure, kind)
     message = templates.levelled(failure.message or "", failure.frames)
-    said = _said(kind, message, has_place=bool(place))
+    said = _distinctive(kind, message, has_place=bool(place))
     parts = ("exception", kind, place, said, *_caused(failure))
     if not place:
         return parts, f"{kind} without an own frame: the message decides, {said!r}"
@@ -103,7 +103,7 @@ def _caused(failure: Failure) -> tuple[str, ...]:
     cause = failure.cause
     if any(FOREIGN.search(frame.file) for frame in failure.frames):  # their libraries' wrappers say little, too
         kind, place = (cause.type or "?").rpartition(".")[2], _place(cause, "")
-        return ("from", kind, place, _said(kind, cause.message or "", has_place=bool(place)))
+        return ("from", kind, place, _distinctive(kind, cause.message or "", has_place=bool(place)))
     if not failure.frames[-1].in_app and not _remote(failure, cause):
         return ()
     return ("from", (cause.type or "?").rpartition(".")[2], _place(cause, ""))
@@ -147,7 +147,7 @@ def _module(file: str) -> str:
     return f"{package}/{name}" if package else name
 
 
-def _said(kind: str, message: str, *, has_place: bool) -> str:
+def _distinctive(kind: str, message: str, *, has_place: bool) -> str:
     """The part of a message that tells faults apart."""
     message = message[:CHARS]
     if has_place and DATA_TYPES.search(kind):

@@ -74,7 +74,7 @@ class Readers:
         return Seen(
             fingerprint=fingerprint(event).key,
             type=event.type or "",
-            message=_said(event)[:_MESSAGE_CHARACTERS],
+            message=_message(event)[:_MESSAGE_CHARACTERS],
             frame=_frame(event.frames),
             level=event.level,
             category=judged.category,
@@ -109,7 +109,7 @@ def _without_own(batch: Batch) -> tuple[Sequence[bytes], Sequence[float] | None]
     return [batch.lines[at] for at in kept], [batch.times[at] for at in kept] if batch.times else None
 
 
-def _said(event: Event) -> str:
+def _message(event: Event) -> str:
     """Tell what an event says; of an exception that was raised from another one, also what that one said."""
     said = event.message or event.header or event.text
     cause = event.failure.cause if event.failure and event.failure.raised_from else None

@@ -247,7 +247,7 @@ def _await_alone(
     for client in clients:
         with suppress(OSError):  # it may have gone this very moment
             ask(wire, b"CLIENT", b"KILL", b"ID", client.get("id", "0").encode())
-    return tuple(_said(client) for client in clients)
+    return tuple(_description(client) for client in clients)
 
 
 def _clients(listed: bytes) -> list[dict[str, str]]:
@@ -256,7 +256,7 @@ def _clients(listed: bytes) -> list[dict[str, str]]:
     return [dict(_FIELD.findall(line)) for line in lines if line and _OURS not in line]
 
 
-def _said(client: dict[str, str]) -> str:
+def _description(client: dict[str, str]) -> str:
     listening = int(client.get("sub", "0")) + int(client.get("psub", "0"))
     what = f"a subscriber to {listening} channels" if listening else f"a connection, last command {client.get('cmd')}"
     return f"Dragonfly: {what}, from {client.get('addr')}"

@@ -143,7 +143,7 @@ class Account:
         others = [connection for connection in _connections(told) if connection.get("cid") != self._talk.cid] or others
         for connection in others:
             self._disconnect(connection)
-        return tuple(_said(connection) for connection in others)
+        return tuple(_description(connection) for connection in others)
 
     def _disconnect(self, connection: Mapping[str, Any]) -> None:
         """Ask the server to disconnect a client, without waiting: a server before 2.10 cannot, and does not answer."""
@@ -282,7 +282,7 @@ def _state(state: Mapping[str, Any]) -> str:
     return json.dumps(state, sort_keys=True)
 
 
-def _said(connection: Mapping[str, Any]) -> str:
+def _description(connection: Mapping[str, Any]) -> str:
     subjects = connection.get("subscriptions_list") or []
     name = connection.get("name") or connection.get("lang") or "unnamed"
     listening = f", subscribed to {', '.join(subjects[:5])}" if subjects else ""

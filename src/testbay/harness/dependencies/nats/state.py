@@ -63,7 +63,7 @@ def keep(endpoint: Endpoint) -> Taken:
                 lines.write({"consumer": consumer})
             left += int(stream["state"]["messages"])
             for message in _messages(ask, name, stream["state"]):
-                left -= lines.write(_said(message))
+                left -= lines.write(_entry(message))
                 if lines.late:
                     break
     return Taken(lines.text(), f"{left} messages" if left > 0 else "")
@@ -92,7 +92,7 @@ def _messages(ask: Ask, stream: str, state: Mapping[str, Any]) -> Iterator[dict[
         number = int(answer["message"]["seq"]) + 1
 
 
-def _said(message: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(message: Mapping[str, Any]) -> dict[str, Any]:
     headers = base64.b64decode(message.get("hdrs", "")).decode(errors="replace").split("\r\n")[1:]
     return {
         "seq": message["seq"],

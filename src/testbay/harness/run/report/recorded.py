@@ -251,7 +251,7 @@ class RecordedRun(_Part):
         return [test for test in self.tests if test.flaky]
 
     @property
-    def told(self) -> dict[str, str]:
+    def counted(self) -> dict[str, str]:
         """The counts by outcome, in the words of pytest's last line; a flaky test counts as passed.
 
         If pytest printed no such line, each test counts once.
@@ -307,6 +307,6 @@ class RecordedRun(_Part):
             return self.error.what
         if not self.good:
             return f"Ended with exit code {self.exit_code}"
-        told = self.told
+        told = self.counted
         passed = int(told.pop("passed", "0").partition(" ")[0])
         return ", ".join([f"{plural(passed, 'test')} passed", *told.values()])

@@ -48,7 +48,7 @@ def _folded(title: str, text: str) -> str:
 def _facts(run: RecordedRun) -> str:
     """The run in one line."""
     facts = [
-        ", ".join(run.told.values()) or "no test ran",
+        ", ".join(run.counted.values()) or "no test ran",
         f"{len(run.flaky)} flaky" if run.flaky else "",
         "" if run.coverage_percent is None else f"coverage {covered(run.coverage_percent)} %",
         duration(run.length_s),
