@@ -21,6 +21,7 @@ UNITS = [
     "-----BEGIN PRIVATE KEY-----",
     "Uncaught A: in ", "A::", "A (", ".rb:1:in `", "** (A) ",
     "#1 a (", "#1  ", "{a,b,1,[{file,", " in function  a:b", " at x.pm line 1", " exception error: ", "Aa: ", '"":"",',
+    "FAILED a::", ": line 1: ", " - panic: ", "a.c:1: ", ", called at ", "[1:1/1:ERROR:", "Error in ", "] [",
 ]  # fmt: skip
 
 

@@ -46,6 +46,9 @@ SAID_STATUS = re.compile(
 """In any other message, only where a word says that it is one."""
 PHRASES = re.compile(r"(?:Internal Server Error|Bad Gateway|Service Unavailable|Gateway Time-?out)(?=\W|$)")
 STATUS_TYPES = re.compile(r"HTTP|Status|Response|Client|API|Request")
+REASON = re.compile(r"\n[ #|]*(?:[Ee]xception|[Rr]eason|Problematic frame)\s*[:=]\s*(?:\n#\s*)?(\S[^\n]*)")
+"""How a report names what has happened, below its first line: Dask's, Erlang's, the JVM's."""
+ANNOUNCED = re.compile(r"\A([^\n]*):\n(?:#?[ \t]*\n)*[ #|]*(?=[A-Za-z<])")
 LEAVES = 20
 FOREIGN = re.compile(r"\.(?:java|kt|scala|groovy|[cm]?[jt]sx?|cs)$")
 
@@ -62,10 +65,19 @@ class Fingerprint:
 def fingerprint(event: Event) -> Fingerprint:
     """Name the pattern of an event."""
     if event.failure is None or (event.failure.type is None and not event.failure.frames):
-        said = masked(SAID_STATUS.sub(_status, event.message or event.header or event.text))
+        said = masked(SAID_STATUS.sub(_status, _reasoned(event.message or event.header or event.text)))
         return _made(("message", said), f"no exception: the message without its variable parts, {said!r}")
     parts, reason = _of(event.failure)
     return _made(parts, reason)
+
+
+def _reasoned(said: str) -> str:
+    """The first line of a message, with the reason below it where that line only announces a report."""
+    if "\n" not in said:
+        return said
+    first = said.partition("\n")[0]
+    reason = REASON.search(said, len(first), len(first) + CHARS)
+    return f"{first}: {reason[1]}" if reason else ANNOUNCED.sub(r"\1: ", said)
 
 
 def _made(parts: tuple[str, ...], reason: str) -> Fingerprint:

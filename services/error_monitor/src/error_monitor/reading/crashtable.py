@@ -302,7 +302,7 @@ ROWS = (
     _row(
         "pytest",
         "F",
-        r"FAILED (?P<file>\S+?)::(?P<function>\S+)(?: - (?P<message>.*))?$",
+        r"FAILED (?P<file>[^\s:]{1,300})::(?P<function>\S{1,300})(?: - (?P<message>.*))?$",
         kind="failed test",
         level="error",
     ),

@@ -162,6 +162,35 @@ ROWS = (
         "the JVM", "#F", r"# (?=A fatal error has been detected by the Java)|(?=Found one Java-level deadlock:)", DEATH
     ),
     _row("MySQL", "Umt", r"(?:UTC - )?(?=(?:mysqld|mariadbd) got signal \d+)", DEATH),
+    _row(
+        "a name in brackets before the level",
+        "[",
+        r"\[(?P<logger>[A-Za-z][\w.-]{0,40})\]\s+(?P<word>ERROR|FATAL|WARN|INFO|DEBUG)[:\s]\s*",
+    ),
+    _row("Beego", "[", r"\[(?P<word>[DIWEC])\] \[(?P<logger>[\w.]+):\d+\]\s+"),
+    _row(
+        "Chromium",
+        "[",
+        r"\[\d+(?::\d+)?:(?P<time>\d{4}/\d{6}\.\d+):(?P<word>VERBOSE|INFO|WARNING|ERROR|FATAL)\d*:(?P<logger>[\w.]+)"
+        r"\(\d+\)\] ",
+    ),
+    _row("TensorFlow", ":", r": (?P<word>[IWEF]) (?P<logger>[\w/.]+):\d+\] "),
+    _row(
+        "Windows' events, exported",
+        "IWEC",
+        r"(?P<word>Information|Warning|Error|Critical)\t(?P<time>[\d/]+ [\d:]+ [AP]M)\t(?P<logger>[^\t]+)\t\d+\t"
+        r"[^\t]*\t",
+    ),
+    _row(
+        "monit",
+        "[",
+        r"\[[A-Z]+ (?P<time>[A-Z][a-z]{2} +\d+ [\d:]+)\] (?P<word>debug|info|warning|error|critical) +: ",
+        {"e": "error", "c": "critical", "w": "warning", "": "info"},
+    ),
+    _row("chi, of a panic", "[", r"\[[^\]]+\] \"[A-Z]+ [^\"]{1,500}\" from \S+ - (?=panic: )", DEATH, " - panic: "),
+    _row("uWSGI", "D", r"(?=DAMN ! worker \d+ )", DEATH),
+    _row("Oracle", "O", r"(?=ORA-\d{5}: )", FAULT),
+    _row("OpenVPN", "T", r"(?=TLS Error: )", FAULT),
     _row("HAProxy", "bpS", r"(?=(?:backend|proxy) \S+ has no server available!|Server \S+/\S+ is DOWN)", DEATH),
     _row(
         "Node, of what a program should not do any more",
@@ -202,8 +231,14 @@ ROWS = (
     _row("curl", "c", r"(?=curl: \(\d+\) )", FAULT),
     _row("make", "m", r"(?=make(?:\[\d+\])?: \*\*\* )", FAULT),
     _row("tar, rsync", "tr", r"(?=tar: .*: Cannot |rsync error: )", FAULT),
-    _row("PostgreSQL's clients", "p", r"(?=(?:pg_\w+|psql): error: )", FAULT),
     _row("compilers", ANY, r"(?=[\w./+-]+\.\w{1,4}:\d+(?::\d+)?: (?:fatal )?error: )", FAULT, "error: "),
+    _row(
+        "a program and its level, as BIND and the clients of PostgreSQL write",
+        LOWER,
+        r"(?=[a-z][\w-]{1,30}: )(?:[\w-]+: )(?P<word>warning|error|critical|fatal): (?=\S)",
+        {"w": "warning", "e": "error", "": "critical"},
+        ": ",
+    ),
     _row(
         "command line tools",
         "ef",

@@ -95,6 +95,9 @@ def _stacked(record: Open, texts: Sequence[str]) -> Failure | None:
         return crashes.read(row, texts)
     is_stack = record.phase == "stack" or len(texts) > 1
     failure = foreign.read(texts) if is_stack else languages.read(texts) or runtimes.read(texts)
+    below = foreign.NAMED.match(texts[1]) if failure is None and len(texts) > 1 else None
+    if below and below["type"] and below["message"]:
+        return Failure(type=below["type"], message=below["message"])
     title = record.header.message if record.header else texts[0]
     if failure and failure.type is None and failure.frames and not foreign.framed(title):
         return replace(failure, message=title)

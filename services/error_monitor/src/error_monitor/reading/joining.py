@@ -293,7 +293,9 @@ class Joiner:
 
     def _beginning(self, line: Line, text: str) -> None:
         """The first lines of a stream may be the rest of a traceback that was cut off."""
-        if text[:1] in CONTINUES and len(self.head) < HEAD_LINES:
+        if not (text or self.head):
+            self.fresh = True  # a blank line begins nothing
+        elif text[:1] in CONTINUES and len(self.head) < HEAD_LINES:
             self.head.append(line)
         elif BARE.match(text):
             self._open(Open(level=None, phase="message", traceback=True, stamped=line.stamped), line)

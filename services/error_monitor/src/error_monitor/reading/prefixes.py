@@ -156,6 +156,16 @@ PREFIXES = (
         re.compile(r"\[\d+\] (?P<service>[\w.*-]+): \[\[?(?P<time>[\d.]+)(?:, \{.*?\}\])?, \{\"log\"=>(?P<quote>\")"),
     ),
     Prefix(
+        "torchrun",
+        "[",
+        re.compile(r"\[(?P<worker>rank\d+)\]: ?"),
+    ),
+    Prefix(
+        "BuildKit",
+        "#",
+        re.compile(r"#\d+ (?:\d+\.\d{3} |(?=ERROR: ))"),
+    ),
+    Prefix(
         "Next.js",
         " \u2a2f",
         re.compile(" ?\u2a2f "),
@@ -174,7 +184,7 @@ PREFIXES = (
 CLOSING = re.compile(r'"(?:, pipe is closed|(?:, \"\w+\"=>\"[^\"]*\")*\}\])?$')
 BY_FIRST = {
     first: tuple(row.pattern for row in PREFIXES if first in row.first)
-    for first in DIGITS + LOWER + UPPER + "[(<-@ \u2a2f"
+    for first in DIGITS + LOWER + UPPER + "[(<-@# \u2a2f"
 }  # fmt: skip
 
 

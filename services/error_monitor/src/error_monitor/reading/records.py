@@ -20,7 +20,7 @@ TEXTS = (
 )  # fmt: skip
 LEVELS = (
     "level", "levelname", "severity", "log.level", "log_level", "loglevel", "lvl", "level_name", "severityText",
-    "severity_text", "status", "@l", "@level", "error_severity",
+    "severity_text", "status", "@l", "@level", "error_severity", "outcome",
 )  # fmt: skip
 TIMES = ("timestamp", "time", "asctime", "@timestamp", "ts", "datetime", "@t", "timeUnixNano", "observedTimeUnixNano")
 LOGGERS = ("@module", "logger", "name", "logger_name", "log.logger", "loggerName", "target", "category")
@@ -30,6 +30,7 @@ EXCEPTIONS = (
     "exception", "exc_info", "exc_text", "traceback", "stack_trace", "stacktrace", "error.stack_trace",
     "exception.stacktrace", "error.stack", "err.stack", "exception.traceback", "exc.traceback", "stackTrace", "stack",
     "exc", "error", "err", "full_message", "@x", "thrown", "context.exception", "error_detail",
+    "exceptions",
 )  # fmt: skip
 KINDS = (
     "error.type", "exception.type", "error.kind", "exc_type", "errorType", "exception_name", "err.type", "error.name",
