@@ -11,6 +11,9 @@ SHELL := bash
 # Images of Python forbid bytecode; without it each of the hundreds of Pythons that tests start compiles us anew.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest -n $(or $(WORKERS),$(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))))
 
+# The unit tests of a service run with its own settings of pytest. Of several machines the first runs them.
+UNITS := $(if $(filter-out 1/%,$(SHARD)),,$(foreach unit,$(wildcard services/*/tests/unit),$(PYTEST) $(unit) && ))
+
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -26,11 +29,11 @@ fix: ## let ruff format and fix what it can
 test-fast: ## unit tests and the laws of the house, in a minute
 	scripts/bootstrap && FUZZ_EXAMPLES=30 $(PYTEST) -m "not slow" tests/unit tests/repo
 
-test: ## these and the system tests, without what is slow or needs Docker, a browser or Prometheus
-	scripts/bootstrap && $(PYTEST) -m "not slow and not equipment" tests
+test: ## these, the services' and the system tests, without what is slow or needs Docker, a browser or Prometheus
+	scripts/bootstrap && $(UNITS)$(PYTEST) -m "not slow and not equipment" tests
 
 test-all: ## every test there is, or a part of them: make test-all SHARD=1/4
-	scripts/bootstrap && $(PYTEST) --testbay-reruns 1 $(if $(SHARD),--shard="$(SHARD)") tests
+	scripts/bootstrap && $(UNITS)$(PYTEST) --testbay-reruns 1 $(if $(SHARD),--shard="$(SHARD)") tests
 
 integration-test: ## every service's integration tests, through the three tiers
 	scripts/ci/run-integration-tests.sh $(SERVICE)

@@ -55,6 +55,19 @@ def test_the_shards_of_ci_are_every_test_once(root: Path) -> None:
     assert (sorted([*parts[0], *parts[1]]), min(map(len, parts)) > 0) == (sorted(whole), True)
 
 
+def test_unit_tests_of_the_services_run_once(root: Path) -> None:
+    """`make test` and CI run them too, each with its service's settings of pytest; of the shards the first does."""
+    folders = sorted(str(folder.relative_to(root)) for folder in root.glob("services/*/tests/unit"))
+
+    def run_by(*asked: str) -> list[str]:
+        done = subprocess.run(["make", "-n", *asked], cwd=root, capture_output=True, text=True, check=True)
+        return re.findall(r"(services/\S+/tests/unit) &&", done.stdout)
+
+    assert folders == ["services/error_monitor/tests/unit"]
+    assert run_by("test") == run_by("test-all") == run_by("test-all", "SHARD=1/4") == folders
+    assert run_by("test-all", "SHARD=2/4") == []
+
+
 def test_every_recipe_is_one_visible_command(root: Path) -> None:
     """What a target runs is seen; only the menu hides its own making."""
     text = (root / "Makefile").read_text(encoding="utf-8")
