@@ -71,10 +71,15 @@ def _own(project: Project) -> set[str]:
 
 def below_src(project: Project) -> set[str]:
     """Return the project's packages below src/, unless the tests put that on Python's path."""
-    settings = str(project.table("tool", "pytest")) + "".join(map(project.text, ("pytest.ini", "tox.ini", "setup.cfg")))
-    settings += "".join(source.text for source in project.sources if source.path.name == "conftest.py")
-    if "pythonpath" in settings or "sys.path" in settings:
+    if sets_path(project):
         return set()
     return {
         source.path.parts[1] for source in project.code if source.path.parts[0] == "src" and len(source.path.parts) > 2
     }
+
+
+def sets_path(project: Project) -> bool:
+    """Return whether pytest's settings or a conftest.py put a folder on Python's path."""
+    settings = str(project.table("tool", "pytest")) + "".join(map(project.text, ("pytest.ini", "tox.ini", "setup.cfg")))
+    settings += "".join(source.text for source in project.sources if source.path.name == "conftest.py")
+    return "pythonpath" in settings or "sys.path" in settings

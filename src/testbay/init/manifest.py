@@ -112,9 +112,10 @@ def _env(project: Project, found: Servers, fixed: Mapping[str, FixedAddress], te
     env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
     env += _caller(fixed.get("postgres"), env)
-    env += testing.variables(project, tests)
-    names = {line.key for line in env}
-    return env + [line for name, line in testing.demanded(project).items() if name not in names]
+    lines = {line.key: line for line in env}
+    for line in (*testing.variables(project, tests), *testing.demanded(project).values()):
+        lines.setdefault(line.key, line)
+    return list(lines.values())
 
 
 def _ports(

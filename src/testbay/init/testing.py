@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from testbay.init.project import Finding, Project
+from testbay.init.pythonpath import python_path
 from testbay.init.syntax import last, text_of
 from testbay.init.testfiles import SHOWN, collected, named_otherwise, option, outside, settings_of_tools
 from testbay.manifest.testpaths import folders_of_tests
@@ -87,7 +88,8 @@ def _folder(name: str, source: str) -> Finding:
 def variables(project: Project, folder: str) -> list[Finding]:
     """List the variables by which pytest finds Django's settings, its program and the tests in `folder`."""
     settings = django_settings(project) if project.manage else None
-    found = (settings, _django_path(project, folder) if settings and folder else None, option(project))
+    is_known = folder and (settings or not project.manage)
+    found = (settings, python_path(project, folder) if is_known else None, option(project))
     return [line for line in found if line]
 
 
@@ -102,14 +104,6 @@ def django_settings(project: Project) -> Finding | None:
         if package and _SETS.search(project.text(str(file))):  # and no test
             return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{package}.{name}"', source=str(file))
     return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{match[1]}"', source=project.manage)
-
-
-def _django_path(project: Project, folder: str) -> Finding | None:
-    """Put the folder of manage.py on Python's path: pytest-django looks for it only from the tests upwards."""
-    program, settings = Path(project.manage).parent, project.table("tool", "pytest")
-    if Path(folder).is_relative_to(program) or "pythonpath" in f"{settings} {project.text('pytest.ini')}":
-        return None
-    return Finding(key="PYTHONPATH", value=f'"{program}"', source=project.manage)
 
 
 def demanded(project: Project) -> dict[str, Finding]:

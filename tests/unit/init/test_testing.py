@@ -94,3 +94,26 @@ def test_tests_beside_the_django_project_find_it(project: Project, test: str, in
     made = manifest.draft(add(project, files), {})
 
     assert [line.value for line in made.env if line.key == "PYTHONPATH"] == values
+
+
+@pytest.mark.parametrize(
+    ("files", "values"),
+    [
+        ({"src/python/shop/db.py": "import os"}, ['"src/python"']),
+        ({"src/shop.py": "x = 1"}, ['"src"']),
+        ({"src/shop.py": "x = 1", "tests/conftest.py": "import sys\nsys.path.insert(0, 'src')"}, []),
+        ({"src/shop.py": "x = 1", "pyproject.toml": "[build-system]\nrequires = []\n[project]\nname = 'x'"}, []),
+        ({"libs/a/pyproject.toml": "", "libs/a/src/shop.py": "x = 1"}, []),
+        ({"shop/db.py": "x = 1"}, []),
+        ({"app/shop.py": "x = 1", "app/main.py": "import app.shop"}, []),
+        ({"app/shop.py": "x = 1", "requirements.txt": "shop"}, []),
+        ({"a/shop.py": "x = 1", "b/shop.py": "x = 1"}, []),
+    ],
+)
+def test_the_folder_from_which_the_tests_import_is_on_the_path(
+    project: Project, files: dict[str, str], values: list[str]
+) -> None:
+    """Unless settings or an installation see to it, or a package of that name comes from elsewhere."""
+    made = manifest.draft(add(project, {"tests/python/shop/test_a.py": "from shop import db"} | files), {})
+
+    assert [line.value for line in made.env if line.key == "PYTHONPATH"] == values
