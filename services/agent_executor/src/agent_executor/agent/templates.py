@@ -25,14 +25,14 @@ def bad_placeholders(value: Any) -> Iterator[str]:
             yield from bad_placeholders(part)
 
 
-class Room:
-    """The room for values: one large input that is named a thousand times must not fill the memory."""
+class Budget:
+    """The length that values may have: one large input that is named a thousand times must not fill the memory."""
 
     def __init__(self) -> None:
         self._left = MAX_CHARS
 
-    def of(self, value: Any) -> str:
-        """The value as text, as long as there is room."""
+    def spend(self, value: Any) -> str:
+        """The value as text, as long as the budget lasts."""
         text = as_text(value)
         self._left -= len(text)
         if self._left < 0:
@@ -40,26 +40,26 @@ class Room:
         return text
 
 
-def render(template: str, scope: dict[str, Any], room: Room | None = None) -> str:
+def render(template: str, scope: dict[str, Any], budget: Budget | None = None) -> str:
     """Fill a template; values that are not text appear as JSON."""
-    room = room or Room()
-    return PLACEHOLDER.sub(lambda match: room.of(lookup(match.group(1), scope)), template)
+    budget = budget or Budget()
+    return PLACEHOLDER.sub(lambda match: budget.spend(lookup(match.group(1), scope)), template)
 
 
-def fill(value: Any, scope: dict[str, Any], room: Room | None = None) -> Any:
+def fill(value: Any, scope: dict[str, Any], budget: Budget | None = None) -> Any:
     """Fill every string in a JSON value; one that is a single placeholder keeps the value's type."""
-    room = room or Room()
+    budget = budget or Budget()
     if isinstance(value, str):
         whole = PLACEHOLDER.fullmatch(value)
         if whole is None:
-            return render(value, scope, room)
+            return render(value, scope, budget)
         found = lookup(whole.group(1), scope)
-        room.of(found)
+        budget.spend(found)
         return found
     if isinstance(value, dict):
-        return {key: fill(part, scope, room) for key, part in value.items()}
+        return {key: fill(part, scope, budget) for key, part in value.items()}
     if isinstance(value, list):
-        return [fill(part, scope, room) for part in value]
+        return [fill(part, scope, budget) for part in value]
     return value
 
 
