@@ -12,6 +12,9 @@ from testbay.output import Voice
 
 app = typer.Typer()
 
+Folder = Annotated[Path, typer.Option("--history", metavar="FOLDER", help="Where the history is kept.")]
+_FOLDER = Path(".testbay/watch")
+
 
 def user_name() -> str:
     """Name the user; by number where the system has no name for it, as in many containers."""
@@ -35,9 +38,7 @@ def watch(
     target: Annotated[
         str | None, typer.Option(metavar="TARGET", help="Only this deployment.", show_default=False)
     ] = None,
-    folder: Annotated[Path, typer.Option("--history", metavar="FOLDER", help="Where the history is kept.")] = Path(
-        ".testbay/watch"
-    ),
+    folder: Folder = _FOLDER,
     lasting: Annotated[
         str | None, typer.Option("--for", metavar="1h", help="End after this long.", show_default=False)
     ] = None,
@@ -79,9 +80,7 @@ def note(
     by: Annotated[
         str | None, typer.Option(metavar="NAME", help="Who says it; your user name if left out.", show_default=False)
     ] = None,
-    folder: Annotated[Path, typer.Option("--history", metavar="FOLDER", help="Where the history is kept.")] = Path(
-        ".testbay/watch"
-    ),
+    folder: Folder = _FOLDER,
 ) -> None:
     """Add a line to an incident's time line on the live page.
 

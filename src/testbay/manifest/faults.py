@@ -28,11 +28,6 @@ _EITHER = {  # keys that hold one of two kinds, of which pydantic reports each
 OF_CHECKS = ("defaults", "target", "watch", "check")  # the keys that checks.CheckTables knows
 
 
-def _fault(error: ValidationError) -> Any:
-    """Choose the error to report: a misspelt key rather than the key that is missing because of it."""
-    return min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-
-
 def explain(error: ValidationError) -> str:
     """Describe a fault: the key, what is wrong, and the nearest valid name."""
     fault = _fault(error)
@@ -63,6 +58,11 @@ def of_check(error: ValidationError, table: dict[str, Any]) -> str:
             name = table["check"][number].get("id")
             return f" (the check {name!r})" if isinstance(name, str) else ""
     return ""
+
+
+def _fault(error: ValidationError) -> Any:
+    """Choose the error to report: a misspelt key rather than the key that is missing because of it."""
+    return min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:

@@ -27,18 +27,6 @@ _LAST_LINES = 5  # of each log, when a person watches `testbay up`
 _LOOK_S = 0.2
 
 
-def _open(request: Request, voice: Voice, *, migrate: bool) -> Stack:
-    """Join the kept stack with this configuration, or start a new one; migrate it unless told otherwise."""
-    model = prepare.decide_model(request)
-    if kept := stacks.join(request):
-        voice.detail(f"stack {kept.id}: found warm")
-        if migrate and request.manifest.migrate:  # no hash covers a command: it knows itself what is left to do
-            prepare.prepare(kept, voice)
-        return kept
-    prepare.announce(request, voice, model)
-    return prepared.start(request, prepared.Stages(voice, migrates=migrate))
-
-
 def execute(
     manifest: Manifest,
     project: Path,
@@ -86,6 +74,18 @@ def up(
         else:
             stack.leave()
             voice.say(f"# stack {stack.id} stays until unused for {idle_s:g} s; testbay down {stack.id} ends it")
+
+
+def _open(request: Request, voice: Voice, *, migrate: bool) -> Stack:
+    """Join the kept stack with this configuration, or start a new one; migrate it unless told otherwise."""
+    model = prepare.decide_model(request)
+    if kept := stacks.join(request):
+        voice.detail(f"stack {kept.id}: found warm")
+        if migrate and request.manifest.migrate:  # no hash covers a command: it knows itself what is left to do
+            prepare.prepare(kept, voice)
+        return kept
+    prepare.announce(request, voice, model)
+    return prepared.start(request, prepared.Stages(voice, migrates=migrate))
 
 
 def _hold(stack: Stack, voice: Voice, logs: Logs) -> None:

@@ -20,17 +20,6 @@ _LINE_LIMIT = 1_000_000
 _MOST_UNAUTHENTICATED = 16
 
 
-def _engine(name: str) -> Engine:
-    """Make the engine, importing only that one: the guard's start-up time is a published number."""
-    if name == "compose":
-        from testbay.harness.engines.compose import Compose
-
-        return Compose()
-    from testbay.harness.engines.embedded import Embedded
-
-    return Embedded()
-
-
 def failure(error: BayError) -> dict[str, Any]:
     """Make the event that carries an error to a caller."""
     fields = {"what": error.what, "why": error.why, "todo": error.todo, "evidence": error.evidence}
@@ -298,3 +287,14 @@ class Worker:
         left += registry.remove(self._data)
         left += [] if left else registry.remove(self._home)  # with its record `testbay gc` can try again
         self._broadcast({"event": "stopped", "reason": self._reason, "left": left})
+
+
+def _engine(name: str) -> Engine:
+    """Make the engine, importing only that one: the guard's start-up time is a published number."""
+    if name == "compose":
+        from testbay.harness.engines.compose import Compose
+
+        return Compose()
+    from testbay.harness.engines.embedded import Embedded
+
+    return Embedded()
