@@ -66,10 +66,11 @@ def test_success_is_not_said_of_half_a_migration(guest: Guest, more: str, said: 
 
 
 def test_a_kept_stack_says_what_its_migrations_lack(guest: Guest) -> None:
-    """Whoever started it has read it; the runs on it have not."""
+    """Whoever started it has read it; the runs on it have not. What lies deeper is named."""
     text = "CREATE TABLE half ();\n\\if :{?more}\n\\q\n\\endif\nROLLBACK;\n\\q\nSELECT 1;\n"
-    guest.write({"migrations/2.sql": text, "tests/test_it.py": READS})
-    assert guest.run("up", "--keep").code == 0
+    guest.write({"migrations/2.sql": text, "migrations/v2/3.sql": "SELECT 1;\n", "tests/test_it.py": READS})
+    up = guest.run("up", "--keep")
+    assert "note: v2/3.sql not applied: migrations are the files directly in migrations/" in up.out
 
     done = guest.run("run")
     assert guest.run("down").code == 0

@@ -229,6 +229,11 @@ def _sql(
     files = dialects.ordered(manifest.root / manifest.migrations)
     for number in sql.missing_numbers(files):
         voice.detail(f"note: no migration has number {number}")
+    if deeper := dialects.deeper(manifest.root / manifest.migrations, files):
+        more = f" and {len(deeper) - 1} more" if deeper[1:] else ""
+        voice.detail(
+            f"note: {deeper[0]}{more} not applied: migrations are the files directly in {manifest.migrations}/"
+        )
     if stack.warm and not stack.joined:
         applied = [[file.name, sql.digest(file)] for file in files]
         stack.note({noted: applied})

@@ -44,6 +44,7 @@ _DOTTED_BACK = re.compile(r"\.(?:down|undo|rollback|revert|reverse)\.sql$|^\d+\.
 _CODE = re.compile(
     r"(?:\d|V\d+__).*\.(?:py|go|js|ts|rb|rs|sh|java|kt|php|exs?|cs|xml|ya?ml|psql|pgsql|sql\.(?:gz|bz2|xz|zst|tmpl|tpl|j2|in))"
 )
+_OTHER_FOLDERS = re.compile(r"\..*|downs?|undo|rollbacks?|reverts?|verify|archived?|tests?", re.IGNORECASE)
 _DEPENDS = re.compile(r"(?im)^\s*--\s*depends:[ \t]*(.*)$")
 
 
@@ -62,7 +63,14 @@ def ordered(folder: Path) -> list[Path]:
     Raises:
         MigrationError: The folder holds no migration, or some that SQL alone does not bring about.
     """
-    files = _sql(folder.iterdir() if folder.is_dir() else ())
+    entries = [*folder.iterdir()] if folder.is_dir() else []
+    if lost := [file for file in entries if file.suffix.lower() == ".sql" and file.is_symlink() and not file.exists()]:
+        raise MigrationError(
+            f"migration {lost[0].name} is a link to {lost[0].readlink()}, which is not there",
+            why="it would be left out",
+            todo="make the file, or remove the link",
+        )
+    files = _sql(entries)
     deep = _sql(folder.rglob("*"))  # Flyway looks into folders too
     if any(_FLYWAY.fullmatch(file.name) for file in files or deep):
         _refuse_code(folder)
@@ -83,6 +91,16 @@ def ordered(folder: Path) -> list[Path]:
         )
     _refuse_code(folder)
     return _by_dependence(sorted(files, key=_place))
+
+
+def deeper(folder: Path, applied: Sequence[Path]) -> list[str]:
+    """List the SQL files in folders below that are not applied, except those of ways down and hidden ones."""
+    places = [(file, file.relative_to(folder)) for file in _sql(folder.rglob("*")) if file not in applied]
+    return sorted(
+        str(place)
+        for file, place in places
+        if file.parent != folder and not any(_OTHER_FOLDERS.fullmatch(name) for name in place.parts[:-1])
+    )
 
 
 def number(file: Path) -> int:

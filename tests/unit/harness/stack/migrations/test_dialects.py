@@ -51,9 +51,21 @@ def test_files_apply_as_by_their_own_tool(tmp_path: Path, names: list[str], orde
 def test_a_folder_named_like_a_migration_is_none(tmp_path: Path) -> None:
     """Only files apply."""
     made = folder(tmp_path, "1_a.sql")
-    (made / "2_old.sql").mkdir()
+    for name in ("2_old.sql", "down"):
+        (made / name).mkdir()
+        (made / name / "b.sql").write_text("SELECT 1;")
 
     assert dialects.ordered(made) == [made / "1_a.sql"]
+    assert dialects.deeper(made, dialects.ordered(made)) == ["2_old.sql/b.sql"]
+
+
+def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+    """It has the name of a migration, and would be left out."""
+    made = folder(tmp_path, "1_a.sql")
+    (made / "2_b.sql").symlink_to("../shared/b.sql")
+
+    with pytest.raises(MigrationError, match=r"2_b\.sql is a link to \.\./shared/b\.sql, which is not there"):
+        dialects.ordered(made)
 
 
 @pytest.mark.parametrize("names", [[], ["1_a.down.sql"], ["1_a.txt"]])
