@@ -43,6 +43,11 @@ def filled(value: Any, of: Callable[[str], Any]) -> Any:
     return [filled(part, of) for part in value] if isinstance(value, list | tuple) else value
 
 
+def filled_headers(headers: Mapping[str, str], of: Callable[[str], Any]) -> dict[str, str]:
+    """Replace every name in headers, of which each is a text."""
+    return {filled_text(name, of): filled_text(value, of) for name, value in headers.items()}
+
+
 def filled_text(value: str, of: Callable[[str], Any]) -> str:
     """Replace every name in a text."""
     return _NAME.sub(lambda found: str(of(found[1])), value)

@@ -124,7 +124,7 @@ def _host(url: str) -> str | None:
 async def _sent(context: CheckContext, table: Exchange, scope: Scope, path: str) -> "aiohttp.ClientResponse":
     from yarl import URL
 
-    headers = {**context.headers, **placeholders.filled(table.headers, scope)}
+    headers = {**context.headers, **placeholders.filled_headers(table.headers, scope)}
     method, home = table.method.upper(), URL(context.base_url)
     asked = f"{method} {path}"
     url = URL(str(home).rstrip("/") + quote(path, safe=_URL), encoded=True)  # as it was written, not as yarl would

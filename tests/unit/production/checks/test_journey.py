@@ -38,7 +38,7 @@ expect = ["status == 200"]
 capture_secret = { token = "json.token" }
 [[check.step]]
 get = "/users/{user_id}"
-headers = { Authorization = "Bearer {token}" }
+headers = { Authorization = "Bearer {token}", X-User = "{user_id}" }
 expect = ["status == 200", "json.id == user_id"]
 [[check.cleanup]]
 delete = "/users/{user_id}"
@@ -168,6 +168,13 @@ def test_what_is_sent_is_filled_in(go: Callable[..., Report], users: Users) -> N
     assert sent["email"].startswith("probe+testbay-2")
     assert (sent["password"], sent["age"]) == ("pw-0123456789", 5)
     assert users.bodies[1] == "id=7"
+
+
+def test_a_number_that_was_captured_is_a_text_in_a_header(go: Callable[..., Report], users: Users) -> None:
+    """Elsewhere it keeps its type."""
+    users.instead |= {"/users": (201, {"id": 7}), "/users/7": (200, {"id": 7})}
+
+    assert told(go())["signup"] == ("pass", "3 steps")
 
 
 def test_a_failing_step_names_itself_and_is_cleaned_after(go: Callable[..., Report], users: Users) -> None:

@@ -91,7 +91,7 @@ class Journey:
         assert step.websocket is not None
         talk = Conversation(
             path=placeholders.filled_path(step.websocket, self._scope),
-            headers=placeholders.filled(step.headers, self._scope),
+            headers=placeholders.filled_headers(step.headers, self._scope),
             steps=step.steps,
             close=step.close,
             shown=not step.capture_secret,

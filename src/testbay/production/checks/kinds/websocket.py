@@ -60,7 +60,7 @@ async def ask(context: CheckContext, check: WebSocketCheck, instance: str) -> Pa
     """
     scope = context.scope(each=instance)
     path = placeholders.filled_path(check.url, scope)
-    headers = placeholders.filled(check.headers, scope)
+    headers = placeholders.filled_headers(check.headers, scope)
     talk = Conversation(
         path=path, headers=headers, steps=check.steps, close=check.close, subprotocols=check.subprotocols
     )
