@@ -28,6 +28,7 @@ class BayError(Exception):
         self.why = why
         self.todo = todo
         self.evidence = evidence
+        self.is_aside = False  # to be printed on standard error: a program reads the command's output
 
     def change(self, change: Callable[[str], str]) -> None:
         """Change each part, such as by masking secrets in what a migration printed."""

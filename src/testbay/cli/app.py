@@ -50,7 +50,7 @@ def _answer() -> int:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BayError as error:
         _mask(error)
-        Voice(environ=configuration.environ()).error(error)
+        Voice(sys.stderr if error.is_aside else None, environ=configuration.environ()).error(error)
         return error.exit_code
     except OSError as error:
         known = unusable(error)

@@ -1,5 +1,7 @@
 """The arguments that several commands share, and the service that they name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,6 +9,7 @@ import typer
 
 from testbay import settings as configuration
 from testbay.cli import completion
+from testbay.errors import BayError
 
 Service = Annotated[
     str | None,
@@ -44,6 +47,16 @@ DurationsOption = Annotated[
 ]
 ColdOption = Annotated[bool, typer.Option("--cold", help="Initialise and migrate from scratch (also TESTBAY_COLD=1).")]
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@contextmanager
+def errors_aside(*, when: bool = True) -> Iterator[None]:
+    """Have an error go to standard error, where a program reads what the command prints."""
+    try:
+        yield
+    except BayError as error:
+        error.is_aside = when
+        raise
 
 
 def read_service(

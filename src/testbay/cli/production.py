@@ -10,7 +10,7 @@ import typer
 from testbay import process
 from testbay import settings as configuration
 from testbay.cli import completion
-from testbay.cli.options import Service, read_service
+from testbay.cli.options import Service, errors_aside, read_service
 from testbay.output import Voice
 
 app = typer.Typer()
@@ -79,22 +79,21 @@ def check(
     from testbay.production.history import command as trends
 
     todo = f"name one of them; a single check is asked for with --id {service or 'ID'}"
-    manifest, project, chosen = read_service(service, None, todo=todo)
-    within_s = configuration.duration(within, "--within")
-    options = checking.CheckOptions(
-        manifest=manifest,
-        project=project,
-        settings=chosen,
-        phase=checking.phase(phase),
-        target=target,
-        ids=tuple(ids or ()),
-        commit=commit,
-        within_s=within_s,
-        history=trends.place(folder, branch, chosen.environ) if folder or branch else None,
-        as_json=as_json,
-    )
-    voice = Voice(sys.stderr if as_json else None, environ=chosen.environ)
-    report, code = _execute(options, voice)
+    with errors_aside(when=as_json):
+        manifest, project, chosen = read_service(service, None, todo=todo)
+        options = checking.CheckOptions(
+            manifest=manifest,
+            project=project,
+            settings=chosen,
+            phase=checking.phase(phase),
+            target=target,
+            ids=tuple(ids or ()),
+            commit=commit,
+            within_s=configuration.duration(within, "--within"),
+            history=trends.place(folder, branch, chosen.environ) if folder or branch else None,
+            as_json=as_json,
+        )
+        report, code = _execute(options, Voice(sys.stderr if as_json else None, environ=chosen.environ))
     if as_json and report is not None:
         Voice(environ=chosen.environ).say(report.as_json().rstrip())
     raise typer.Exit(code)
@@ -255,7 +254,7 @@ def metrics(
     voice = Voice(environ=chosen.environ)
     if to and push:
         raise typer.BadParameter("say --to FILE.prom or --push URL, one of the two")
-    with process.signals_as_errors():
+    with errors_aside(when=not to and not push), process.signals_as_errors():
         run = measured.run_of(measured.read(report, Path.cwd(), chosen.environ), where)
         if to:
             measured.write(run, to, voice)

@@ -8,7 +8,7 @@ import typer
 
 from testbay import settings as configuration
 from testbay.cli import completion
-from testbay.cli.options import ColdOption, EngineOption, Service, read_service
+from testbay.cli.options import ColdOption, EngineOption, Service, errors_aside, read_service
 from testbay.output import Voice
 
 app = typer.Typer()
@@ -30,10 +30,11 @@ def up(
     """
     from testbay.harness.stack import commands
 
-    manifest, project, chosen = read_service(service, engine, cold=cold)
-    idle_s = configuration.duration(idle, "--idle")
-    voice = Voice(sys.stderr, environ=chosen.environ)
-    commands.up(manifest, project, chosen, voice, Voice(environ=chosen.environ), idle_s=idle_s if keep else None)
+    with errors_aside():  # or `eval` would take their words for commands
+        manifest, project, chosen = read_service(service, engine, cold=cold)
+        idle_s = configuration.duration(idle, "--idle")
+        voice = Voice(sys.stderr, environ=chosen.environ)
+        commands.up(manifest, project, chosen, voice, Voice(environ=chosen.environ), idle_s=idle_s if keep else None)
 
 
 @app.command()

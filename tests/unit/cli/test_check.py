@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from testbay.cli import production
+from testbay.cli import app, production
 from testbay.errors import ManifestError
 
 
@@ -36,3 +36,29 @@ def test_where_no_service_is_named_the_option_is_explained(tmp_path: Path, monke
     done = CliRunner().invoke(production.app, ["check", "--phase", "pre-deploy"])
 
     assert "a single check is asked for with --id ID" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("argv", "place"),
+    [
+        ("check --phase pre-deploy --json", "err"),
+        ("check --phase pre-deploy", "out"),
+        ("metrics none.json", "err"),
+        ("metrics none.json --to x.prom", "out"),
+        ("up --keep", "err"),
+    ],
+)
+def test_an_error_is_not_printed_where_a_program_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: str, place: str
+) -> None:
+    """With `--json > report.json` it would be in the file, and in no log; `eval` would run its words."""
+    (tmp_path / "testbay.toml").write_text('service = "Shop"\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["testbay", *argv.split()])
+
+    with pytest.raises(SystemExit):
+        app.main()
+    printed = capsys.readouterr()
+    found = {"out": printed.out, "err": printed.err}
+
+    assert [name for name, text in found.items() if "error: " in text] == [place]
