@@ -107,7 +107,7 @@ def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, pa
 
     credentials = _credentials(url, environ)
     secrets = [environ.get("PUSHGATEWAY_PASSWORD", ""), *credentials.values()]
-    wait = (patience or Patience()).wait
+    wait = (patience or Patience(tell=voice.say)).wait
 
     def handler(
         *, url: str, method: str, headers: Sequence[tuple[str, str]], data: bytes, **_: object

@@ -255,7 +255,7 @@ def execute(
         raise ManifestError(
             f"--label: {options.label!r} is not a label", why=why if "," in options.label else "", todo=todo
         )
-    patience = patience or Patience()
+    patience = patience or Patience(tell=voice.say)
     if options.dry_run and not environ.get("GITHUB_TOKEN", "").strip():
         voice.say("GITHUB_TOKEN is not set: as if there were no issues yet")
         repository = environ.get("GITHUB_REPOSITORY", "")

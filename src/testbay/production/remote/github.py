@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _REQUEST_TIMEOUT_S = 60.0  # for all of it: a full page is large
 _MAX_ANSWER_BYTES = 64 << 20  # a hundred issues with bodies as long as GitHub takes them are half of it
 _MAX_PAGES = 50
+_LONG_S = 3.0  # a pause after which a person wonders
 _MOMENTARY = {500, 502, 503, 504}
 _LIMITED = re.compile("rate limit|abuse detection", re.IGNORECASE)  # the latter of GitHub's older servers
 _LOOKED_AT = 4_500  # characters of an answer that is evidence: far more than are shown, so that no token is cut
@@ -78,7 +79,7 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 
 class Patience:
-    """A limit of time for all calls together, and the pauses between attempts."""
+    """A limit of time for all calls together, and the pauses between attempts; `tell` hears once of a long one."""
 
     def __init__(
         self,
@@ -86,8 +87,11 @@ class Patience:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.clock = clock
+        self._tell = tell
+        self._has_told = False
         self._sleep = sleep
         self._ends = clock() + budget_s
 
@@ -101,6 +105,9 @@ class Patience:
         delay_s = max(own_s, asked_s or 0.0)
         if self.clock() + delay_s >= self._ends:
             return False
+        if delay_s >= _LONG_S and not self._has_told:
+            self._has_told = True
+            self._tell(f"not done yet: trying again for {self.left_s():.0f} s at most")
         self._sleep(delay_s)
         return True
 

@@ -188,3 +188,12 @@ def test_an_issue_that_is_gone_is_told_apart(answers: Answers, said: str, why: s
         list(calls.pages("issues"))
 
     assert refused.value.why == why
+
+
+def test_a_long_pause_is_told_once(waits: list[float]) -> None:
+    """Otherwise a command would be silent for three minutes."""
+    told: list[str] = []
+    patience = Patience(100, clock=lambda: sum(waits), sleep=waits.append, tell=told.append)
+
+    assert [patience.wait(attempt, asked_s) for attempt, asked_s in ((0, None), (1, 20.0), (2, 20.0))] == [True] * 3
+    assert told == [f"not done yet: trying again for {100 - waits[0]:.0f} s at most"]
