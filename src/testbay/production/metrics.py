@@ -22,6 +22,7 @@ from testbay.production.remote.delivery import Address
 from testbay.production.remote.exchange import is_private
 from testbay.production.remote.github import Patience
 from testbay.secrets import known
+from testbay.text import plural
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -166,8 +167,8 @@ def _left_out(run: Exposition) -> int:
 
 
 def _extent(run: Exposition) -> str:
-    count, left_out = len(run.results), _left_out(run)
-    return f"{count} result{'s' * (count != 1)}" + (f", {left_out} left out" if left_out else "")
+    left_out = _left_out(run)
+    return plural(len(run.results), "result") + (f", {left_out} left out" if left_out else "")
 
 
 def registry(run: Exposition) -> "CollectorRegistry":

@@ -18,6 +18,7 @@ from testbay.production.history import entries, slowness
 from testbay.production.history.branch import Branch
 from testbay.production.history.entries import History
 from testbay.production.history.slowness import Rule, Series
+from testbay.text import plural
 
 FOLDER = ".testbay/history"
 WATCHED = "watch.db"  # in a folder that `testbay watch` keeps
@@ -161,7 +162,7 @@ def _of_manifests(start: Path) -> dict[tuple[str, str], checks.Latency]:
 
 
 def _extent(known: History) -> str:
-    runs = f"{len(known.entries)} run{'s' * (len(known.entries) != 1)}"
+    runs = plural(len(known.entries), "run")
     since = f" since {known.entries[0].moment:%Y-%m-%d}" if known.entries else ""
     return runs + since + (f"; lines that testbay did not write, ignored: {known.skipped}" if known.skipped else "")
 
