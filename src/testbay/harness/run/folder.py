@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shlex
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -50,7 +51,9 @@ def make(project: Path, name: str) -> Path:
         raise EngineUnavailableError(
             f"{project / '.testbay'}: cannot keep the run's record here",
             why=str(error.strerror),
-            todo="make the folder writable and no link, with room on its disk; `testbay exec -- pytest` needs none",
+            todo=f'sudo chown -R "$(id -u)" {shlex.quote(str(project / ".testbay"))}: as after `sudo testbay`'
+            if error.errno == errno.EPERM  # of another user
+            else "make the folder writable and no link, with room on its disk; `testbay exec -- pytest` needs none",
         ) from None
     # A clock that was set back makes this one the oldest.
     for stale in sorted(p for p in folder.parent.iterdir() if p.is_dir() and p != folder)[: 1 - _KEPT_RUNS]:

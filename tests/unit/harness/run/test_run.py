@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 from dataclasses import replace
@@ -8,7 +9,7 @@ import pytest
 from tests.samples.records import failed
 from tests.unit.conftest import Service
 
-from testbay.errors import ManifestError
+from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.harness.plugin import suite
 from testbay.harness.run import folder, reopen
 from testbay.harness.run import run as runs
@@ -68,6 +69,19 @@ def test_a_run_is_kept_while_it_goes_on(tmp_path: Path) -> None:
     made = folder.make(tmp_path, "20260101-000000-shop-2")
     assert sorted(one.name for one in made.parent.iterdir()) == [made.name, names[0], *names[2:]]
     os.close(others)
+
+
+def test_the_records_of_another_user_are_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a run as root: the folder is not writable by its mode alone."""
+
+    def refused(*_: Any) -> Path:
+        raise PermissionError(errno.EPERM, "another user made it")
+
+    monkeypatch.setattr(folder, "records_of", refused)
+
+    with pytest.raises(EngineUnavailableError, match="cannot keep the run's record here") as error:
+        folder.make(tmp_path, "20260101-000000-shop-2")
+    assert error.value.todo == f'sudo chown -R "$(id -u)" {tmp_path}/.testbay: as after `sudo testbay`'
 
 
 def test_words_longer_than_a_name_are_no_files(tmp_path: Path) -> None:
