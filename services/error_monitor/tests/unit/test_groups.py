@@ -50,3 +50,22 @@ def test_groups_whatever_wraps_the_lines(log: dict[str, Any]) -> None:
     assert {name for name, one in found.items() if one != groups(log, lines)} <= set(
         set(WRAPPED) - {"coloured, CRLF"} if log["name"] in ("journald-export", "cloudwatch-csv", "pg-csvlog") else ()
     )
+
+
+def read(lines: list[str], count: int) -> list[str]:
+    """What is read in two scans, of which the first ends after so many lines."""
+    first = Reader()
+    found = first.feed(lines[:count])
+    second = Reader.restore(json.loads(json.dumps(first.state())))
+    return sorted(
+        f"{event.first_line} {event.last_line} {event.level} {fingerprint(event).key}"
+        for event in (*found, *second.feed(lines[count:]), *second.flush())
+    )
+
+
+@pytest.mark.parametrize("log", LOGS, ids=[log["name"] for log in LOGS])
+def test_groups_wherever_a_scan_ends(log: dict[str, Any]) -> None:
+    """A record that goes on in the next scan is the same one."""
+    lines = log["text"].split("\n")
+
+    assert read(lines, len(lines) // 2) == read(lines, 1) == read(lines, len(lines))

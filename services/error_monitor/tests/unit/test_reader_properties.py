@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from error_monitor.patterns.classify import classify
 from error_monitor.patterns.fingerprint import fingerprint
+from error_monitor.reading.bundles import OPENINGS
 from error_monitor.reading.reader import Reader
 from error_monitor.redaction import redact
 
 TEXTS = [json.loads(line)["text"] for line in (Path(__file__).parent / "forms.jsonl").read_text("utf-8").splitlines()]
 PIECES = [line.encode() for text in TEXTS for line in text.split("\n")]
 LINES = st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=60)), max_size=40)
+BUNDLES = tuple(opening.encode() for opening in OPENINGS)
 COMMON = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -31,17 +33,19 @@ CUT_OFF = [APP + b"    raise ValueError()", b"[ERROR] of another", APP + b'  Fil
 @COMMON
 @given(LINES)
 @example(CUT_OFF)
+@example([line for line in PIECES if line.startswith(BUNDLES)])
 def test_any_bytes(lines: list[bytes]) -> None:
     """The reader takes any bytes; events lie within them and no line belongs to two.
 
-    A line with carriage returns inside is several, as AWS Lambda writes them.
+    A line with carriage returns inside is several, as AWS Lambda writes them, and a bundle holds several records.
     """
     reader = Reader()
     events = [*reader.feed(lines), *reader.flush()]
 
     taken = [set(event.lines or range(event.first_line, event.last_line + 1)) for event in events]
     assert all(numbers <= set(range(1, len(lines) + 1)) for numbers in taken)
-    single = {number for number, line in enumerate(lines, 1) if b"\r" not in line.rstrip(b"\r\n")}
+    whole = [number for number, line in enumerate(lines, 1) if not line.startswith(BUNDLES)]
+    single = {number for number in whole if b"\r" not in lines[number - 1].rstrip(b"\r\n")}
     assert sum(len(numbers & single) for numbers in taken) == len(set().union(*taken) & single)
     assert all(classify(event).reason for event in events)
 

@@ -22,6 +22,7 @@ HINTS = (
     "ncaught",
     "nhandled",
     "panic",
+    "SIGQUIT",
     ".rb:",
     "):",
     " line ",
@@ -69,7 +70,8 @@ class Joiner:
             self._whole(line)
         elif self.open is not None or self._matters(line):
             self._text(line)
-        self.before = line if header is None and self.open is None else None
+        is_title = header is None and self.open is None and not line.whole and line.text[:1] not in CONTINUES
+        self.before = line if is_title else None
         return self._taken() if self.ended else self.ended
 
     def flush(self) -> list[Open]:
@@ -81,7 +83,8 @@ class Joiner:
     def pending(self) -> list[Line]:
         """The lines of what is open: fed again, they open it again."""
         records = [record for record in (self.waiting, self.open) if record]
-        return [line for record in records for line in (*record.lines, *record.blanks)] or self.head
+        before = [self.before] if self.before else []
+        return [line for record in records for line in (*record.lines, *record.blanks)] or self.head or before
 
     def cut_off(self) -> bool:
         """Return whether what is pending is the rest of a traceback whose beginning was never seen."""
@@ -222,7 +225,7 @@ class Joiner:
             self._cut(line)
         elif self._exceptional(line):
             return
-        elif foreign.framed(text) and (fresh or self._titled()):
+        elif foreign.framed(text) and (fresh or self.before):
             self._untyped(line)
         elif fresh or self.head:
             self._beginning(line, text)
@@ -246,16 +249,12 @@ class Joiner:
 
     def _crash(self, row: Crash, line: Line) -> None:
         """A crash of the table; the line above may be its first."""
-        self.head = [self.before] if row.above and self.before else []
+        self.head = [self.before] if self.before and row.above else []
         self._open(Open(level=row.level, phase="crash", crash=row, traceback=True, stamped=line.stamped), line)
-
-    def _titled(self) -> bool:
-        """Return whether the line above may be what a program says of the stack that begins."""
-        return self.before is not None and self.before.text[:1] not in CONTINUES
 
     def _untyped(self, line: Line) -> None:
         """A stack without the name of an exception: below a line of words, or cut off by the window."""
-        self.head = [self.before] if self.before and self._titled() else []
+        self.head = [self.before] if self.before else []
         self._open(Open(level="error", phase="stack", traceback=True, stamped=line.stamped), line)
 
     def _reported(self, line: Line) -> None:
