@@ -77,15 +77,16 @@ def framed(text: str) -> bool:
 
 def read(lines: Sequence[str]) -> Failure | None:
     """Read the exception and its frames, innermost last; None where there is no stack of another language."""
-    if rust := RUST.match(lines[0]):
-        message = rust["message"] or "".join(lines[1:2])
-        return Failure(type="panic", message=message, frames=tuple(reversed(_rust(lines))))
-    if failure := (languages.read(lines) or runtimes.read(lines) or _gin(lines)):
-        return failure
+    for reader in (_rust, languages.read, runtimes.read, _gin):
+        if failure := reader(lines):
+            return failure
     if not any(STACK.match(text) or GO_PLACE.match(text) for text in lines) and not PANIC.match(lines[0]):
         return None
-    if (inner := _python(lines)) is not None:
-        return inner
+    return _python(lines) or _thrown(lines)
+
+
+def _thrown(lines: Sequence[str]) -> Failure | None:
+    """Read what the JVM, JavaScript, .NET and Go print: a line with the name, and the frames below it."""
     name = _name(lines)
     own = lines[_start(lines) :]
     frames = _go(lines) or [frame for text in own[: _end(own)] if (frame := _frame(text))]
@@ -152,9 +153,12 @@ def _frame(text: str) -> Frame | None:
     return Frame(file=file, function=function, line=int(found["line"]) if found["line"] else None, in_app=own)
 
 
-def _rust(lines: Sequence[str]) -> list[Frame]:
+def _rust(lines: Sequence[str]) -> Failure | None:
     """Rust prints a call and its place on two lines."""
-    return [
+    panic = RUST.match(lines[0])
+    if panic is None:
+        return None
+    frames = [
         Frame(
             file=where["file"],
             function=who["function"],
@@ -164,6 +168,8 @@ def _rust(lines: Sequence[str]) -> list[Frame]:
         for call, place in pairwise(lines)
         if (where := RUST_PLACE.match(place)) and (who := RUST_CALL.match(call))
     ]
+    message = panic["message"] or "".join(lines[1:2])
+    return Failure(type="panic", message=message, frames=tuple(reversed(frames)))
 
 
 def _gin(lines: Sequence[str]) -> Failure | None:

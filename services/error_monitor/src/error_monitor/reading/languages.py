@@ -6,15 +6,16 @@ from itertools import pairwise
 
 from error_monitor.reading.event import Failure, Frame
 
-PHP_WORDS = ("Uncaught ", "[object] (")
-PHP = re.compile(
-    r"Uncaught (?P<type>[A-Z][\w\\]*)(?:: (?P<message>.*?))? in (?P<file>\S+?)(?::| on line )(?P<line>\d+)\b"
-    r"|\[object\] \((?P<object>[\w\\]+)\(code: [^)]*\): (?P<said>.*) at (?P<at>\S+):(?P<number>\d+)\)"
-)
+PHP = {
+    "Uncaught ": re.compile(
+        r"Uncaught (?P<type>[A-Z][\w\\]*)(?:: (?P<message>.*?))? in (?P<file>\S+?)(?::| on line )(?P<line>\d+)\b"
+    ),
+    "[object] (": re.compile(
+        r"\[object\] \((?P<type>[\w\\]+)\(code: [^)]*\): (?P<message>.*) at (?P<file>\S+):(?P<line>\d+)\)"
+    ),
+}
 """The runtime's own words, and what Monolog (Laravel, Symfony) writes into its context."""
-PHP_LOGGED = re.compile(
-    r"(?:^|\s)(?P<type>[A-Z][\w\\]*): (?P<message>.*) in (?P<file>/\S+):(?P<line>\d+)(?P<object>)(?P<said>)$"
-)
+PHP_LOGGED = re.compile(r"(?:^|\s)(?P<type>[A-Z][\w\\]*): (?P<message>.*) in (?P<file>/\S+):(?P<line>\d+)$")
 """What a program logs of an exception as text; its stack follows."""
 PHP_CALL = re.compile(r"#\d+ (?:(?P<file>[^\s(]+)\((?P<line>\d+)\): (?P<function>[^\s(]+)\(|\{main\})")
 RUBY = re.compile(
@@ -73,23 +74,27 @@ def _php(lines: Sequence[str]) -> Failure | None:
         found = PHP_LOGGED.search(lines[0][-4000:])
     if found is None:
         return None
-    kind = (found["type"] or found["object"]).replace("\\\\", "\\")
-    where = found["file"] or found["at"]
+    kind = found["type"].replace("\\\\", "\\")
+    return Failure(type=kind, message=found["message"] or "", frames=_php_frames(found["file"], found["line"], lines))
+
+
+def _php_frames(file: str, line: str, lines: Sequence[str]) -> tuple[Frame, ...]:
+    """The frames. A call names what was called: its own function stands in the next one."""
     calls = [call for text in lines for part in text.split("\\n") if (call := PHP_CALL.match(part))]
-    places = [(where, found["line"] or found["number"]), *((call["file"], call["line"]) for call in calls)]
+    places = [(file, line), *((call["file"], call["line"]) for call in calls)]
     names = [call["function"] or "{main}" for call in calls] or ["{main}"]
-    # A call names what was called: its own function stands in the next one.
     frames = [
-        _frame(file, name.replace("\\\\", "\\"), line, own=not LIBRARY.search(file))
-        for (file, line), name in zip(places, names, strict=False)
-        if file
+        _frame(place, name.replace("\\\\", "\\"), number, own=not LIBRARY.search(place))
+        for (place, number), name in zip(places, names, strict=False)
+        if place
     ]
-    return Failure(type=kind, message=found["message"] or found["said"] or "", frames=tuple(reversed(frames)))
+    return tuple(reversed(frames))
 
 
 def _uncaught(text: str) -> re.Match[str] | None:
     """A search for the words: a pattern that tries every place takes too long on a hostile line."""
-    return next((found for word in PHP_WORDS if (at := text.find(word)) >= 0 and (found := PHP.match(text, at))), None)
+    starts = ((text.find(word), pattern) for word, pattern in PHP.items())
+    return next((found for at, pattern in starts if at >= 0 and (found := pattern.match(text, at))), None)
 
 
 def _ruby(lines: Sequence[str]) -> Failure | None:

@@ -30,6 +30,7 @@ BOX_MEMBER = re.compile(r"[╭┌+][─-]+ Sub-exception #\d+ [─-]+")
 BOX_EDGES = re.compile(r"^(?:[│|] )+|(?: [│|])+\s*$")
 BOX_CHARS = "╭│╰├┌└|+"
 BOX_ENDS = "╰└"
+BOX_INSIDE = frozenset(BOX_CHARS) - set(BOX_ENDS)
 NOT_MESSAGE = ("Call stack:", "Stack (most recent call last):", "[NOTE] ")
 FOREIGN = re.compile(
     r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib(?:64)?[/\\]python\d[\d.]*[/\\]|^<|[/\\]Python3\d*[/\\]Lib[/\\]",
@@ -200,29 +201,34 @@ def _group(lines: Sequence[str]) -> Failure | None:
 def _boxed(lines: Sequence[str], start: int) -> Failure | None:
     """Read what rich draws: frames in a box, `Type: message` below it, wrapped at the box's width."""
     lines = dedented(lines, start)
-    width, frames, pending, at = len(lines[start].rstrip()), list[Frame](), "", start + 1
-    for at in range(start + 1, len(lines)):
-        text = lines[at]
-        if text[:1] not in BOX_CHARS or text[:1] in "╰└" or not text:
-            break
+    below = range(start + 1, len(lines))
+    end = next((at for at in below if lines[at][:1] not in BOX_INSIDE), len(lines))
+    frames = _boxed_frames(lines[start + 1 : end])
+    rest = [text for text in lines[end:] if not text.startswith(tuple(BOX_ENDS))]
+    while rest and not rest[0].strip():
+        rest.pop(0)
+    own = next((at for at, text in enumerate(rest) if BOX_MEMBER.search(text)), len(rest))
+    failure = _plain(_unwrapped(rest[:own], len(lines[start].rstrip())))
+    if failure is None or failure.type is None:
+        return Failure(frames=frames) if frames else None
+    return replace(failure, frames=frames, members=tuple(_boxed_members(rest[own:])))
+
+
+def _boxed_frames(rows: Sequence[str]) -> tuple[Frame, ...]:
+    """The frames in the rows of a box, each with the line of source that is marked; a place may take two rows."""
+    frames, cut = list[Frame](), ""
+    for text in rows:
         row = BOX_ROW.match(text)
         content = row[1] if row else ""
         if frames and (marked := BOX_CODE.match(content)):
             frames[-1] = replace(frames[-1], code=marked[1].replace("│   ", "").strip())
-        if pending:
-            content, pending = f"{pending} {content.strip()}", ""
+        if cut:
+            content, cut = f"{cut} {content.strip()}", ""
         if BOX_FRAME_CUT.match(content):
-            pending = content
+            cut = content
         elif found := BOX_FRAME.match(content):
             frames.append(frame(found["file"], found["function"], int(found["line"])))
-    rest = [text for text in lines[at:] if not text.startswith(tuple(BOX_ENDS))]
-    while rest and not rest[0].strip():
-        rest.pop(0)
-    own = next((at for at, text in enumerate(rest) if BOX_MEMBER.search(text)), len(rest))
-    failure = _plain(_unwrapped(rest[:own], width))
-    if failure is None or failure.type is None:
-        return Failure(frames=tuple(frames)) if frames else None
-    return replace(failure, frames=tuple(frames), members=tuple(_boxed_members(rest[own:])))
+    return tuple(frames)
 
 
 def _boxed_members(lines: Sequence[str]) -> list[Failure]:
