@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies.nats import image
+from testbay.harness.dependencies.nats import server as nats
 from testbay.harness.dependencies.nats.configuration import UnreadableError, entries
 from testbay.manifest.compose.reading import ComposeService, Volume
 
@@ -47,6 +49,24 @@ def test_a_configuration_without_users_is_carried_and_leases_keep_their_accounts
     ]
     assert "http_port: 8222" in config.text(embedded=False)
     assert config.left_out == ("service 'bus': embedded leaves out http_port, tls of /etc/nats/nats.conf",)
+
+
+CLUSTER = "cluster { name: C1, listen: 0.0.0.0:6222, routes = [ nats://n2:6222 ] }\n"
+
+
+@pytest.mark.parametrize(("access", "accounts"), [("", True), ("authorization { user: a, password: b }\n", False)])
+def test_a_node_of_a_cluster_runs_alone(tmp_path: Path, access: str, *, accounts: bool) -> None:
+    """On both engines: JetStream waits for the other nodes, and nobody starts them."""
+    node = service(tmp_path, CLUSTER + access)
+    node = replace(node, command=(*node.command, "--cluster_name=C1", "--routes", "nats://n3:6222", "-DV"))
+
+    made = nats.configured(node)
+
+    assert made is not None
+    assert made["command"] == ["-js", "-DV", "--config", "/testbay-nats.conf"]
+    assert ("cluster" in made["content"], "accounts {" in made["content"]) == (False, accounts)
+    assert access in made["content"]
+    assert image.config_of(node).notes[-1] == "service 'bus' runs alone, without --cluster_name, --routes, cluster"
 
 
 def test_an_include_may_stand_in_a_block_and_the_whole_may_be_json(tmp_path: Path) -> None:

@@ -21,8 +21,11 @@ PROGRAMS = ("nats-server",)
 _CONTAINER_FLAGS = (
     *("c", "config", "sd", "store_dir", "p", "port", "a", "addr", "net", "l", "log", "P", "pid", "ports_file_dir"),
     *("n", "name", "server_name", "m", "http_port", "ms", "https_port", "profile"),
-    *("cluster", "cluster_listen", "routes", "tlscert", "tlskey", "tlscacert"),
+    *("tlscert", "tlskey", "tlscacert"),
 )
+# A node of a cluster has no JetStream until it finds the others, and testbay starts one server: it is no node then.
+_PEER_FLAGS = ("cluster", "cluster_listen", "cluster_name", "cluster_advertise", "connect_retries", "routes")
+_PEER_KEYS = ("cluster", "gateway")
 _TLS_SWITCHES = ("tls", "tlsverify")
 _JETSTREAM_FLAGS = ("js", "jetstream")
 _CONFIG_FLAGS = ("c", "config")
@@ -31,9 +34,9 @@ _PLACES = (
     *("port", "listen", "host", "net", "client_advertise", "server_name", "pid_file", "log_file", "logfile"),
     *("log_size_limit", "ports_file_dir", "store_dir", "prof_port"),
 )
-# Without a counterpart in the embedded engine: peers, certificates, further listeners.
+# Without a counterpart in the embedded engine: certificates, further listeners.
 _CONTAINER_KEYS = (
-    *("cluster", "gateway", "leafnodes", "leaf", "websocket", "ws", "mqtt", "tls"),
+    *("leafnodes", "leaf", "websocket", "ws", "mqtt", "tls"),
     *("http", "http_port", "https", "https_port", "monitor_port"),
 )
 _ACCESS_KEYS = ("authorization", "accounts", "no_auth_user", "system_account", "system")
@@ -56,8 +59,8 @@ class NatsConfig:
     """A service as its image reads it.
 
     `own_access` is true where the file has users, a token or accounts of its own: then every lease logs in with
-    `login` and shares one account. Else each lease has an account of its own. `notes` hold for both engines, `left_out`
-    for the embedded one.
+    `login` and shares one account. Else each lease has an account of its own. `peers` are what would make it a node of
+    a cluster. `notes` hold for both engines, `left_out` for the embedded one.
     """
 
     login: Login = field(repr=False)
@@ -66,6 +69,7 @@ class NatsConfig:
     flags: tuple[str, ...] = field(repr=False)
     configuration: tuple[Setting, ...] = field(repr=False)
     data: tuple[str, ...]
+    peers: tuple[str, ...]
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
 
@@ -73,17 +77,20 @@ class NatsConfig:
     def carried_flags(self) -> list[str]:
         """The flags that mean the same outside of a container."""
         alone = (*_JETSTREAM_FLAGS, *_TLS_SWITCHES)
-        return _without(self.flags, (*_CONTAINER_FLAGS, *alone), alone=alone)
+        return _without(self.flags, (*_CONTAINER_FLAGS, *_PEER_FLAGS, *alone), alone=alone)
 
     @property
     def container_flags(self) -> list[str]:
         """The container's flags: with JetStream, and without the configuration file that ours replaces."""
         values = {entry.key.lower(): entry.value for entry in self.configuration}
-        return [*([] if _enables_jetstream(self.flags, values) else ["-js"]), *_without(self.flags, _CONFIG_FLAGS)]
+        return [
+            *([] if _enables_jetstream(self.flags, values) else ["-js"]),
+            *_without(self.flags, (*_CONFIG_FLAGS, *_PEER_FLAGS)),
+        ]
 
     def text(self, *, embedded: bool) -> str:
         """The service's own configuration, for the embedded engine without the parts that only fit the container."""
-        dropped = (*_PLACES, *_CONTAINER_KEYS) if embedded else ()
+        dropped = (*_PEER_KEYS, *((*_PLACES, *_CONTAINER_KEYS) if embedded else ()))
         kept = [entry for entry in self.configuration if entry.key.lower() not in dropped]
         return "".join(f"{_of_ours(entry) if embedded else entry.text}\n" for entry in kept)
 
@@ -111,6 +118,7 @@ def config_of(service: ComposeService) -> NatsConfig:
     dropped = ", ".join(entry.key for entry in configuration if entry.key.lower() in _CONTAINER_KEYS)
     left_out = [f"{dropped} of {named}"] if dropped else []
     login = _login(service, flags, values) if own_access else Login()
+    peers = [] if note else list(_peers(flags, values))
     left_out += ["its TLS flags"] if any(word.lstrip("-").startswith("tls") for word in flags) else []
     return NatsConfig(
         login=login,
@@ -119,7 +127,13 @@ def config_of(service: ComposeService) -> NatsConfig:
         flags=flags,
         configuration=configuration,
         data=_data_folders(flags, values),
-        notes=(*started.notes, *([note] if note else []), *(_of_login(service, login) if own_access else [])),
+        peers=tuple(peers),
+        notes=(
+            *started.notes,
+            *([note] if note else []),
+            *(_of_login(service, login) if own_access else []),
+            *([f"service {service.key!r} runs alone, without {', '.join(peers)}"] if peers else []),
+        ),
         left_out=(f"service {service.key!r}: embedded leaves out {' and '.join(left_out)}",) if left_out else (),
     )
 
@@ -252,6 +266,13 @@ def _resolved(login: Login, service: ComposeService, values: Mapping[str, Any]) 
         return str(said)
 
     return Login(value(login.user), value(login.password))
+
+
+def _peers(flags: Sequence[str], values: Mapping[str, Any]) -> Iterator[str]:
+    """Name the flags and keys that make a server a node of a cluster."""
+    flagged = (word.partition("=")[0] for word in flags if word.startswith("-"))
+    yield from (flag for flag in flagged if flag.lstrip("-") in _PEER_FLAGS)
+    yield from (key for key in values if key in _PEER_KEYS)
 
 
 def _port(flags: Sequence[str], values: Mapping[str, Any]) -> int:

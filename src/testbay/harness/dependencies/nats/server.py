@@ -101,12 +101,12 @@ def notes(service: ComposeService, server: Server) -> tuple[str, ...]:  # noqa: 
 
 
 def configured(service: ComposeService) -> Configured | None:
-    """Configure the same accounts in a container; a service with its own logins keeps its configuration."""
+    """Configure the same accounts in a container, for one server alone; one with its own logins keeps these."""
     config = image.config_of(service)
-    if config.own_access:
+    if config.own_access and not config.peers:
         return None
     command = [*config.container_flags, "--config", _CONFIG]
-    text = config.text(embedded=False) + _accounts(service.stack_password)
+    text = config.text(embedded=False) + ("" if config.own_access else _accounts(service.stack_password))
     return {"service": service.key, "command": command, "target": _CONFIG, "content": text, "environment": {}}
 
 
