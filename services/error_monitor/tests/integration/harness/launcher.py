@@ -98,7 +98,10 @@ class Launcher:
     def _hear(self, timeout_s: float) -> bool:
         if not select.select([self._said], [], [], timeout_s)[0]:
             return False
-        words = self._said.readline().decode().split()
+        try:
+            words = self._said.readline().decode().split()
+        except ConnectionResetError:
+            words = []  # it ended before it took our connection
         assert words, "the warm interpreter has ended: a library cannot be loaded"
         if words[0] == "started":
             self._started.append(int(words[1]))
