@@ -1,7 +1,10 @@
 """The records of a watcher, which the store keeps: states of checks, incidents, notices, and lines of time lines."""
 
+import sqlite3
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from testbay.production.checks.report import Verdict
 from testbay.production.history.slowness import Series
@@ -104,3 +107,19 @@ class Changes:
     incidents: dict[int, Incident] = field(default_factory=dict)
     notices: dict[int, Notice] = field(default_factory=dict)
     happenings: list[Happening] = field(default_factory=list)
+
+
+STANDING, INCIDENT, NOTICE = TypeAdapter(Standing), TypeAdapter(Incident), TypeAdapter(Notice)
+Record = TypeVar("Record")
+
+
+def decoded(kind: TypeAdapter[Record], record: str | bytes) -> Record:
+    """Read a record.
+
+    Raises:
+        sqlite3.DatabaseError: It is damaged, or of another version.
+    """
+    try:
+        return kind.validate_json(record)
+    except ValidationError as error:
+        raise sqlite3.DatabaseError(f"a record is damaged: {error.errors()[0]['msg']}") from None

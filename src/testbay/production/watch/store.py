@@ -4,7 +4,6 @@ A transaction holds what a moment brought: rounds, what they made of their check
 watcher that is killed goes on where it was, with nothing told that was not written down before.
 """
 
-import fcntl
 import itertools
 import json
 import os
@@ -17,13 +16,21 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from testbay.errors import HistoryError
 from testbay.production.history.slowness import Series
 from testbay.production.watch import packing
+from testbay.production.watch.lock import locked, unusable
 from testbay.production.watch.packing import VERDICTS, PackedRound
-from testbay.production.watch.records import Changes, Happening, Incident, JobCall, Notice, Standing
+from testbay.production.watch.records import (
+    INCIDENT,
+    NOTICE,
+    STANDING,
+    Changes,
+    Happening,
+    Incident,
+    JobCall,
+    decoded,
+)
 from testbay.production.watch.tracker import OutageTracker
 
 FILE = "watch.db"
@@ -31,7 +38,6 @@ VERSION = 1
 HOUR_S, DAY_S = 3600, 86400
 HOURS_KEPT_S, DAYS_KEPT_S = 92 * DAY_S, 5 * 366 * DAY_S
 _NOTES_KEPT = 1000  # incidents with their time lines, the newest
-_STANDING, _INCIDENT, _NOTICE = TypeAdapter(Standing), TypeAdapter(Incident), TypeAdapter(Notice)
 _SUM = """insert into sums values (?,?,?,?,?,?,?,?,?,?,?) on conflict do update set passed=passed+excluded.passed,
 failed=failed+excluded.failed, stale=stale+excluded.stale, skipped=skipped+excluded.skipped,
 errors=errors+excluded.errors, took_us=took_us+excluded.took_us, timed=timed+excluded.timed,
@@ -56,7 +62,7 @@ class WatchStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.broken = ""
-        self._lock = _locked(folder)
+        self._lock = locked(folder)
         self._connection = self._opened()
         self._series = numbers(self._connection)
 
@@ -66,9 +72,9 @@ class WatchStore:
             return _sound(connect(file))
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.NotSupportedError):
-                raise _unusable(file, error, "use the newest testbay, or name another folder with --history") from None
+                raise unusable(file, error, "use the newest testbay, or name another folder with --history") from None
             if isinstance(error, sqlite3.OperationalError):
-                raise _unusable(file, error) from None
+                raise unusable(file, error) from None
             aside = file.with_name(f"{FILE}.broken-{time.time():.0f}")
             file.replace(aside)
             for rest in ("-wal", "-shm"):
@@ -85,26 +91,35 @@ class WatchStore:
         os.close(self._lock)
 
     def load(self, tracker: OutageTracker) -> None:
-        """Load the state that the last watcher left; a message that it was sending is marked as perhaps arrived."""
+        """Load the state that the last watcher left; a message that it was sending is marked as perhaps arrived.
+
+        Raises:
+            HistoryError: A record is damaged.
+        """
+        try:
+            self._load(tracker)
+        except sqlite3.DatabaseError as error:
+            raise unusable(self.folder / FILE, error, "move this file away, and a new one is begun") from None
+
+    def _load(self, tracker: OutageTracker) -> None:
         read = self._connection.execute
         names = {number: series for series, number in self._series.items()}
         for number, record in read("select series, record from standings"):
             if number in names:
-                tracker.standings[names[number]] = _STANDING.validate_json(record)
+                tracker.standings[names[number]] = decoded(STANDING, record)
         waiting = [
-            _NOTICE.validate_json(row[0])
-            for row in read("select record from notices where state in ('waiting', 'sending')")
+            decoded(NOTICE, row[0]) for row in read("select record from notices where state in ('waiting', 'sending')")
         ]
         wanted = {one.incident for one in waiting}
         for number, record in read("select id, record from incidents where closed=0"):
-            tracker.incidents[number] = _INCIDENT.validate_json(record)
+            tracker.incidents[number] = decoded(INCIDENT, record)
         for number in wanted - tracker.incidents.keys():
             for (record,) in read("select record from incidents where id=?", (number,)):
-                tracker.incidents[number] = _INCIDENT.validate_json(record)
+                tracker.incidents[number] = decoded(INCIDENT, record)
         for notice in waiting:
             was_sending = notice.state == "sending"
             tracker.note(
-                _NOTICE.validate_python({**asdict(notice), "state": "waiting", "again": notice.again or was_sending})
+                NOTICE.validate_python({**asdict(notice), "state": "waiting", "again": notice.again or was_sending})
             )
         tracker.last_incident = read("select coalesce(max(id), 0) from incidents").fetchone()[0]
         tracker.last_notice = read("select coalesce(max(id), 0) from notices").fetchone()[0]
@@ -128,14 +143,14 @@ class WatchStore:
             db.executemany("insert into rounds values (?,?,?,?)", numbered)
             if changes.standings:
                 rows = [
-                    (self._number(series, ""), _STANDING.dump_json(one)) for series, one in changes.standings.items()
+                    (self._number(series, ""), STANDING.dump_json(one)) for series, one in changes.standings.items()
                 ]
                 db.executemany("insert or replace into standings values (?,?)", rows)
             incidents = [
-                (one.id, one.opened, one.closed, _INCIDENT.dump_json(one)) for one in changes.incidents.values()
+                (one.id, one.opened, one.closed, INCIDENT.dump_json(one)) for one in changes.incidents.values()
             ]
             db.executemany("insert or replace into incidents values (?,?,?,?)", incidents)
-            notices = [(one.id, one.state, _NOTICE.dump_json(one)) for one in changes.notices.values()]
+            notices = [(one.id, one.state, NOTICE.dump_json(one)) for one in changes.notices.values()]
             db.executemany("insert or replace into notices values (?,?,?)", notices)
             lines = [(one.incident, one.at, one.text, one.author) for one in changes.happenings]
             db.executemany("insert into happenings values (?,?,?,?)", lines)
@@ -242,37 +257,6 @@ def _sound(made: sqlite3.Connection) -> sqlite3.Connection:
     return made
 
 
-def _locked(folder: Path) -> int:
-    """Take the lock of a history's folder; the kernel frees it when the process ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _unusable(folder, error) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-        os.close(descriptor)
-        raise HistoryError(
-            f"another testbay watch keeps the history in {folder}",
-            why=f"process {owner or 'unknown'} holds its lock: two watchers would send every message twice",
-            todo="end that one, or name another folder with --history",
-        ) from None
-    except OSError as error:  # of a file system without locks
-        os.close(descriptor)
-        raise _unusable(folder, error) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    return descriptor
-
-
-def _unusable(
-    place: Path, error: Exception, todo: str = "name a folder that this user may write to, with room"
-) -> HistoryError:
-    return HistoryError(f"history: {place} cannot be used", why=str(error), todo=todo)
-
-
 def happenings(connection: sqlite3.Connection, incident: int) -> list[Happening]:
     """The time line of an incident, the oldest first."""
     rows: list[tuple[int, float, str, str]] = connection.execute(
@@ -284,7 +268,7 @@ def happenings(connection: sqlite3.Connection, incident: int) -> list[Happening]
 def newest_incidents(connection: sqlite3.Connection, count: int, since: float = 0.0) -> list[Incident]:
     """List the incidents that go on or ended after a moment, the newest first."""
     query = "select record from incidents where closed=0 or closed>=? order by opened desc limit ?"
-    return [_INCIDENT.validate_json(record) for (record,) in connection.execute(query, (since, count))]
+    return [decoded(INCIDENT, record) for (record,) in connection.execute(query, (since, count))]
 
 
 def numbers(db: sqlite3.Connection) -> dict[Series, int]:
@@ -314,11 +298,11 @@ def add_note(folder: Path, incident: int | None, text: str, author: str) -> Inci
     try:
         with closing(connect(file)) as db, db:
             query = "select record from incidents where id = coalesce(?, (select max(id) from incidents))"
-            found = [_INCIDENT.validate_json(record) for (record,) in db.execute(query, (incident,))]
+            found = [decoded(INCIDENT, record) for (record,) in db.execute(query, (incident,))]
             for known in found:
                 db.execute("insert into happenings values (?,?,?,?)", (known.id, time.time(), text, author))
     except sqlite3.Error as error:
-        raise _unusable(file, error) from None
+        raise unusable(file, error) from None
     if not found:
         raise HistoryError(
             f"incident {incident} is not in the history" if incident else "the history has no incident yet",

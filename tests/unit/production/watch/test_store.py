@@ -152,6 +152,21 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("watch.db.broken-*"))) == 1
 
 
+def test_a_record_that_is_damaged_is_named(tmp_path: Path) -> None:
+    """It ends no command with a traceback, and no page either."""
+    made = WatchStore(tmp_path)
+    made.write([], Changes(standings={Series("shop", "prod", "a"): Standing()}))
+    made.close()
+    with closing(sqlite3.connect(tmp_path / store.FILE)) as db, db:
+        db.execute("update standings set record='half'")
+    made = WatchStore(tmp_path)
+    with pytest.raises(HistoryError, match="cannot be used") as refused:
+        made.load(OutageTracker(rules={}))
+    made.close()
+
+    assert refused.value.why.startswith("a record is damaged: Invalid JSON")
+
+
 def test_a_file_with_pages_of_zeros_is_put_aside(tmp_path: Path) -> None:
     """So a power cut leaves it: it opens, and each watcher would end when it reads it."""
     made = WatchStore(tmp_path)
