@@ -99,10 +99,17 @@ ROWS = (
     _row(
         "gdb",
         "P",
-        r"Program (?:received signal|terminated with signal) (?P<type>SIG\w+), (?P<message>.*)\.$",
-        goes=r"0x[\da-f]+ in |\d+\t|#\d+ ",
-        call=rf"#\d+\s+(?:0x[\da-f]+ in )?(?P<function>\S+) \(.*\) at {PLACE}",
+        r"Program (?:received|terminated with) signal (?P<type>SIG\w+)(?:, |: )(?P<message>.*)\.$",
+        goes=r"0x[\da-f]+ in |\d+\t|#\d+ |Backtrace for ",
+        call=rf"#\d+\s+(?:0x[\da-f]+ in )?(?P<function>\S+)(?: \(.*\))? at {PLACE}",
         library=r"^\./(?:nptl|stdlib|malloc|string|sysdeps)/|^\.\./sysdeps/",
+    ),
+    _row(
+        "Fortran",
+        "A",
+        r"At line (?P<line>\d+) of file (?P<file>\S+)",
+        goes=r"Fortran runtime error: ",
+        says=r"(?P<type>Fortran runtime error): (?P<message>.*)",
     ),
     _row(
         "UBSan",

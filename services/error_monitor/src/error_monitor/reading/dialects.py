@@ -126,8 +126,8 @@ ROWS = (
     _row(
         "PostgreSQL behind any prefix",
         DIGITS + LOWER + "[",
-        r".{0,120}?(?:\d\d:\d\d:\d\d|\[\d+\]).{0,90}? (?P<word>LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|DETAIL|HINT"
-        r"|STATEMENT|CONTEXT|QUERY|LOCATION):  ",
+        r".{0,120}?(?:\d\d:\d\d:\d\d|\[\d+\]|^psql:\S+:\d+:).{0,90}? "
+        r"(?P<word>LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|DETAIL|HINT|STATEMENT|CONTEXT|QUERY|LOCATION):  ",
         {"E": "error", "F": "critical", "P": "critical", "W": "warning", "": "info"},
         needs=":  ",
     ),
@@ -173,6 +173,17 @@ ROWS = (
         "[",
         r"\[\d+(?::\d+)?:(?P<time>\d{4}/\d{6}\.\d+):(?P<word>VERBOSE|INFO|WARNING|ERROR|FATAL)\d*:(?P<logger>[\w.]+)"
         r"\(\d+\)\] ",
+    ),
+    _row(
+        "FreeRADIUS, Mosquitto",
+        DIGITS + ":",
+        r"(?P<time>\d{10})?: (?P<word>Debug|Info|Notice|Warning|Error): ",
+    ),
+    _row(
+        "hapi's good",
+        DIGITS,
+        r"(?P<time>\d{6}/\d{6}\.\d+), \[[\w,]*?(?P<word>debug|info|warn|error)\b[\w,]*\] (?:data: )?",
+        {"d": "debug", "i": "info", "w": "warning", "": "error"},
     ),
     _row("TensorFlow", ":", r": (?P<word>[IWEF]) (?P<logger>[\w/.]+):\d+\] "),
     _row(

@@ -54,7 +54,7 @@ TIME = (
 )
 STAMP = re.compile(rf"[\[(]?(?:time=\"?)?({TIME})\"?[\])]?(?![\w.])")
 LEVEL = re.compile(
-    rf"(?<![\w./=&?%\"'$-])(?:({WORDS})(?=[\s\]:|)/>,;-]|$)"
+    rf"(?<![\w./=&?%\"'$-])(?:({WORDS})(?=[\s\]:|)/>,;-]|\[\d+\]|$)"
     r"|[\[|(<]\s*(?:[a-z_]\w*:)?((?i:trace|debug|info|notice|warn|warning|error|err|critical|crit|fatal|emerg|alert|trc|dbg|inf|wrn|ftl))\s*[\]|)>])"
     r"|\b(?:level|lvl|severity|levelname)=[\"']?(\w+)(?:[+-]\d+)?"
 )
