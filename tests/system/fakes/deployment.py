@@ -86,6 +86,7 @@ def deployed() -> Iterator[Deployment]:
     config.load()
     with config.bind_socket() as socket:
         made.port = socket.getsockname()[1]
+        socket.listen()  # who asks before the thread has begun waits for an answer, and is not refused
         thread = threading.Thread(target=server.run, args=([socket],))
         thread.start()
         try:
