@@ -53,7 +53,7 @@ def version_of(program: Path, pattern: str) -> str:
 
 
 def none_usable(what: str, present: Iterable[Path], package: str) -> EngineUnavailableError:
-    """The error where no program told its version: those that are there did not start, or there is none."""
+    """The error where no program told its version: none was found, or those found did not start."""
     broken = next((program for program in present if os.access(program, os.X_OK)), None)
     return EngineUnavailableError(
         f"{what} that starts" if broken else what,

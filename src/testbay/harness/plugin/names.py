@@ -27,7 +27,7 @@ class NamesWithoutSecrets:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Mask the names that are written by hand: pytest asks nobody about these."""
+        """Mask the names that are written by hand: pytest has no other hook for these."""
         parametrize: Callable[..., None] = metafunc.parametrize
 
         def masked(argnames: object, argvalues: Iterable[object], *more: Any, **named: Any) -> None:

@@ -36,7 +36,7 @@ _SHOWS = {
 
 
 class Deselected:
-    """Counts the tests that were collected and are not run, also where a plugin drops them and tells nobody.
+    """Counts the tests that were collected and are not run, also where a plugin drops them without a word.
 
     A worker of xdist hands the number to the controller, where pytest's own last line lacks it.
     """

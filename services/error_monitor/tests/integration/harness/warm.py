@@ -61,7 +61,7 @@ PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is for pytest, which then ends us
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the servant of a connection ended
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel may reap the servants of connections
     gc.disable()
     listening = socket.socket(fileno=int(sys.argv[1]))
     _load(sys.argv[2])

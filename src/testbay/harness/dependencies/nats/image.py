@@ -23,7 +23,7 @@ _CONTAINER_FLAGS = (
     *("n", "name", "server_name", "m", "http_port", "ms", "https_port", "profile"),
     *("tlscert", "tlskey", "tlscacert"),
 )
-# A node of a cluster has no JetStream until it finds the others, and testbay starts one server: it is no node then.
+# A node of a cluster has no JetStream until it finds the others. testbay starts one server, which therefore runs alone.
 _PEER_FLAGS = ("cluster", "cluster_listen", "cluster_name", "cluster_advertise", "connect_retries", "routes")
 _PEER_KEYS = ("cluster", "gateway")
 _TLS_SWITCHES = ("tls", "tlsverify")
