@@ -17,10 +17,6 @@ def load(folder: Path, text: str, **environ: str) -> tuple[ComposeService, ...]:
     return reader.own_reading([folder / "c.yml"], environ).services
 
 
-def nothing(name: str) -> None:
-    return None
-
-
 def one(folder: Path, body: str, **environ: str) -> ComposeService:
     return load(folder, "services:\n  db:\n    " + body.replace("\n", "\n    "), **environ)[0]
 
