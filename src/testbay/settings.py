@@ -107,9 +107,6 @@ def cache_dir(env: Mapping[str, str]) -> Path:
 
     A user without a writable home folder, as in many containers, gets a folder of temporary files; one that belongs to
     another user is refused, as always.
-
-    Raises:
-        ManifestError: TESTBAY_CACHE_DIR names the home folder of a user who is not there.
     """
     try:
         if asked := env.get("TESTBAY_CACHE_DIR"):
@@ -209,12 +206,10 @@ def exported(values: Mapping[str, str], without: str) -> Iterator[None]:
 
 
 def environ() -> dict[str, str]:
-    """Copy the environment."""
     return dict(os.environ)
 
 
 def has_variables(prefix: str) -> bool:
-    """Return whether a variable with that prefix is set."""
     return any(name.startswith(prefix) for name in os.environ)
 
 
@@ -229,11 +224,7 @@ def drop(name: str) -> None:
 
 
 def duration(text: str, what: str) -> float:
-    """Parse the duration of an option into seconds: `90`, `500ms`, `90s`, `30m`, `2h`.
-
-    Raises:
-        ManifestError: Not such a duration, or more than a week; names the option.
-    """
+    """Parse the duration of an option into seconds: `90`, `500ms`, `90s`, `30m`, `2h`."""
     try:
         return parse_duration(text)
     except ValueError as error:

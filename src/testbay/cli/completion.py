@@ -72,7 +72,6 @@ def _stacks(project: Path) -> Iterable[str]:
 
 
 def one_of(*words: str) -> Callable[[str], list[str]]:
-    """Complete with fixed words."""
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
 

@@ -55,7 +55,6 @@ def sentence(text: str | None) -> str:
 
 
 def styled(text: str, **style: Any) -> str:
-    """Text in colour, for a terminal that wants it."""
     return typer.style(text, **style) if coloured() else text
 
 

@@ -44,11 +44,7 @@ class Interpreter:
 
     @cached_property
     def packages(self) -> frozenset[str]:
-        """List those of pytest, pytest_cov, pytest_timeout, xdist and testbay that are installed there.
-
-        Raises:
-            EngineUnavailableError: It does not start, or is too old.
-        """
+        """List those of pytest, pytest_cov, pytest_timeout, xdist and testbay that are installed there."""
         try:
             asked = process.run([self.program, "-c", _ASK], cwd=self.folder, timeout_s=30)
             answer = json.loads(asked.out)
@@ -84,11 +80,7 @@ class Interpreter:
 
 
 def choose(manifest: Manifest, environ: Mapping[str, str]) -> Interpreter:
-    """Choose the manifest's `python`, else the active environment's, .venv/'s or venv/'s, else testbay's own.
-
-    Raises:
-        ManifestError: The manifest names none that is there.
-    """
+    """Choose the manifest's `python`, else the active environment's, .venv/'s or venv/'s, else testbay's own."""
     if manifest.python:
         named = manifest.root / manifest.python
         program = python_of(named) if named.is_dir() else named

@@ -68,7 +68,6 @@ class Candidate:
 
     @property
     def is_at_root(self) -> bool:
-        """Return whether the file lies in the project's own folder."""
         return Path(self.names[0]).parent == Path()
 
     @property

@@ -47,7 +47,6 @@ class Source:
 
     @cached_property
     def tree(self) -> ast.Module | None:
-        """The syntax tree."""
         try:
             with warnings.catch_warnings(action="ignore"):  # of a stranger's escapes
                 tree = ast.parse(self.text)
@@ -57,7 +56,6 @@ class Source:
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
-        """All nodes of the syntax tree."""
         return list(ast.walk(self.tree)) if self.tree else []
 
     @cached_property
@@ -73,7 +71,6 @@ class Source:
 
     @property
     def is_test(self) -> bool:
-        """Return whether the file belongs to the tests."""
         folders = {"tests", "test"} & set(self.path.parts[:-1])
         return bool(folders) or self.path.name.startswith(("test_", "conftest")) or self.path.stem in ("test", "tests")
 
@@ -113,7 +110,6 @@ class Project:
 
     @cached_property
     def pyproject(self) -> dict[str, Any]:
-        """The content of pyproject.toml; empty if it is missing or invalid."""
         return self.toml("pyproject.toml")
 
     @cached_property

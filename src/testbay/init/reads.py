@@ -63,7 +63,6 @@ def _of_flask(project: Project) -> Iterator[Read]:
 
 
 def _of_examples(project: Project) -> Iterator[Read]:
-    """Find variables with addresses of servers in the example files."""
     for name, (value, file) in project.examples.items():
         if _SERVER.match(value):
             yield Read(name=name, default="", required=False, where=file)

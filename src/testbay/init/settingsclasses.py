@@ -88,7 +88,6 @@ class SettingsClasses:
 
 @once
 def settings_classes(project: Project) -> SettingsClasses:
-    """Return the settings classes of a project."""
     return SettingsClasses(project)
 
 

@@ -17,12 +17,10 @@ def last(node: ast.expr) -> str:
 
 
 def calls(nodes: Iterable[ast.AST]) -> Iterator[ast.Call]:
-    """Yield the calls among the nodes."""
     return (node for node in nodes if isinstance(node, ast.Call))
 
 
 def keywords(call: ast.Call) -> dict[str, ast.expr]:
-    """Return the arguments of a call that are given by name."""
     return {word.arg: word.value for word in call.keywords if word.arg}
 
 

@@ -173,7 +173,6 @@ def _export(project: Project) -> str:
 
 
 def has_hashes(project: Project) -> bool:
-    """Return whether a file of requirements pins hashes."""
     return any("--hash=" in project.text(name) for name in _lists(project))
 
 

@@ -147,7 +147,6 @@ class Step(Exchange):
 
     @property
     def captured(self) -> list[str]:
-        """The names that the step captures."""
         return [*self.capture, *self.capture_secret]
 
     def check(self, known: list[str]) -> None:

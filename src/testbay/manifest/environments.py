@@ -11,7 +11,6 @@ _SYSTEMS = "include-system-site-packages = true"
 
 
 def python_of(folder: Path) -> Path:
-    """The Python program of a virtual environment."""
     return folder / "bin" / "python"
 
 

@@ -19,11 +19,7 @@ def manifest_file(folder: Path) -> Path | None:
 
 
 def read_table(file: Path) -> dict[str, Any]:
-    """The table of a manifest, not yet validated.
-
-    Raises:
-        ManifestError: Not TOML, or not a table.
-    """
+    """The table of a manifest, not yet validated."""
     document = _toml(file)
     table = document if file.name == "testbay.toml" else document["tool"]["testbay"]
     for reserved in ("file", "root"):

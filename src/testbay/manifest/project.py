@@ -115,9 +115,6 @@ def find_service(
         project: The folder in which services are looked for.
         here: A folder in or above that of a manifest.
         todo: What to do about an unknown name.
-
-    Raises:
-        ManifestError: Unknown, or several and none named.
     """
     from testbay.manifest.load import load_manifest  # pydantic: a session of plain pytest asks only where manifests are
 

@@ -12,10 +12,9 @@ from testbay.production.checks.report import Report, from_json
 
 
 def execute(options: CheckOptions, voice: Voice) -> tuple[Report | None, int]:
-    """Run pytest with an item for each check; return the exit code. No report is written if the service cannot start.
+    """Run pytest with an item for each check; return the exit code.
 
-    Raises:
-        ManifestError: An unknown check, none for this phase, or an option that only a deployment has.
+    No report is written if the service cannot start.
     """
     checking.chosen(options)
     file = checking.report_file(options)

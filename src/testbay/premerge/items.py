@@ -54,12 +54,7 @@ def shared_service(testbay: Leases) -> "Iterator[Service]":
 
 
 class CheckItems:
-    """Makes items of the manifest's checks, and a report of their results.
-
-    Args:
-        report: Where it goes.
-        ids: Only these checks, if any are named.
-    """
+    """Makes items of the manifest's checks (those in `ids`, if it names any), and a report of their results."""
 
     def __init__(self, report: Path, ids: Sequence[str]) -> None:
         self._report = report

@@ -57,11 +57,7 @@ def read(report: Path, start: Path, environ: Mapping[str, str]) -> Report:
 
 
 def run_of(report: Report, where: Place) -> Exposition:
-    """Look up the history of a report, whether or not the report was recorded there already.
-
-    Raises:
-        HistoryError: The history cannot be read, or the start of the report is not a time.
-    """
+    """Look up the history of a report, whether or not the report was recorded there already."""
     entry = entries.entry(report)
     ours = [
         one
@@ -98,12 +94,7 @@ def printed(run: Exposition) -> str:
 
 
 def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, patience: Patience | None = None) -> None:
-    """Replace the metrics of the last run on a Pushgateway.
-
-    Raises:
-        ManifestError: The address is invalid, or would expose the credentials.
-        NotDeliveredError: The Pushgateway did not take the metrics.
-    """
+    """Replace the metrics of the last run on a Pushgateway."""
     from prometheus_client import push_to_gateway
 
     credentials = _credentials(url, environ)

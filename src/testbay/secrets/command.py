@@ -35,11 +35,7 @@ class Secret:
 
 
 def collect(manifest: Manifest, settings: Settings, *, from_env: bool) -> list[Secret]:
-    """The manifest's secrets with their values.
-
-    Raises:
-        SecretMissingError: There are none, one is absent, or its value cannot be told from ordinary text.
-    """
+    """The manifest's secrets with their values."""
     if not manifest.secrets:
         raise SecretMissingError(
             f"{manifest.service} names no secrets",
@@ -125,11 +121,7 @@ def execute(
 def _search(
     project: Path, environ: Mapping[str, str], found: Sequence[Secret], began: float, *, root: Path | None = None
 ) -> None:
-    """Remove every file written since `began` that holds a secret: reports of a failed run are uploaded, too.
-
-    Raises:
-        SecretLeakedError: There was one, or one that could not be searched.
-    """
+    """Remove every file written since `began` that holds a secret: reports of a failed run are uploaded, too."""
     values = [secret.value for secret in found]
     scan = masking.Scan(values)
     gone: list[str] = []

@@ -189,11 +189,7 @@ def _foreign(name: str) -> Any:
 
 
 def _checked(room: Any, name: str) -> Dependency:
-    """Return the room if it has every member of the Protocol.
-
-    Raises:
-        ManifestError: Members are missing, or it calls itself something else.
-    """
+    """Return the room if it has every member of the Protocol."""
     missing = [member for member in _MEMBERS if not hasattr(room, member)]
     if missing or name != room.NAME:
         raise ManifestError(

@@ -102,7 +102,6 @@ class Undivided:
         self.shared = shared
 
     def slot(self, number: int) -> "Everything":  # noqa: ARG002 - there is only one
-        """Make a slot of the whole server."""
         return Everything(self._endpoint)
 
     def has_room(self) -> bool:

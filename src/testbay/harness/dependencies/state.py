@@ -54,11 +54,9 @@ class Lines:
 
     @property
     def late(self) -> bool:
-        """Return whether the deadline has passed."""
         return Clock.monotonic() > self._deadline
 
     def has_room(self, size_bytes: int) -> bool:
-        """Return whether this many more bytes fit."""
         return size_bytes <= self._left_bytes
 
     def write(self, fact: Mapping[str, Any]) -> bool:
@@ -72,7 +70,6 @@ class Lines:
         return True
 
     def text(self) -> str:
-        """The text of all lines."""
         return "".join(self._lines)
 
 

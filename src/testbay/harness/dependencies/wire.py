@@ -31,7 +31,6 @@ class Wire:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
         self._socket.close()
 
     def within(self, timeout_s: float) -> None:
@@ -39,7 +38,6 @@ class Wire:
         self._deadline = Clock.monotonic() + timeout_s
 
     def send(self, data: bytes) -> None:
-        """Send all the bytes."""
         self._limit()
         self._socket.sendall(data)
 

@@ -56,11 +56,9 @@ class Compose:
             self._follow(name, container, Path(plan["logs_dir"]) / f"{name}.log", since="0")
 
     def serve(self, server: ProcessPlan) -> int:
-        """Beside the containers."""
         return self._native.serve(server)
 
     def unserve(self, name: str) -> None:
-        """Beside the containers."""
         self._native.unserve(name)
 
     def _hold(self, wanted: list[Published]) -> dict[str, int]:

@@ -134,11 +134,7 @@ def image_id(daemon: Daemon, image: str) -> str:
 
 
 def pull(daemon: Daemon, image: str, progress: Callable[[str], None]) -> None:
-    """Fetch an image, and report the progress.
-
-    Raises:
-        EngineUnavailableError: The registry does not have it or cannot be reached.
-    """
+    """Fetch an image, and report the progress."""
     from docker.errors import APIError
 
     with daemon.client() as client:

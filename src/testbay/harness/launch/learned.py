@@ -22,12 +22,7 @@ _RULES = ("COVERAGE_PROCESS_START", "TESTBAY_COVERAGE")
 
 
 class Learned:
-    """The modules of one service in one environment, in a file of the cache.
-
-    Args:
-        cache_dir: The cache.
-        tenancy: The service's start command and folder.
-    """
+    """The modules of one service in one environment, in a file of the cache."""
 
     def __init__(self, cache_dir: Path, tenancy: Tenancy) -> None:
         key = hashlib.sha256(json.dumps([tenancy["root"], tenancy["start"], sys.executable]).encode()).hexdigest()[:16]

@@ -47,11 +47,7 @@ class ModuleNotes:
 
 
 class Watch:
-    """A finder that finds nothing, and blocks the service's own modules.
-
-    Args:
-        own: Names of the service's own packages and modules.
-    """
+    """A finder that finds nothing, and blocks the service's `own` packages and modules."""
 
     def __init__(self, own: Sequence[str]) -> None:
         self.at = ""

@@ -64,11 +64,6 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code.
-
-        Raises:
-            subprocess.TimeoutExpired: It still runs.
-        """
         self._read_status(timeout)
         if self.returncode is None:
             raise subprocess.TimeoutExpired("the service", timeout or 0)
@@ -135,7 +130,6 @@ class ForkServer:
 
     @property
     def is_alive(self) -> bool:
-        """Return whether the process runs."""
         return self._child.poll() is None
 
     def loaded(self) -> dict[str, Any]:

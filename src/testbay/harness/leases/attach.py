@@ -77,11 +77,7 @@ class Borrowed:
 
 
 def borrow(request: "Request") -> Borrowed | None:
-    """Take a lease on the kept stack with this configuration; None if none runs, or it cannot be shared.
-
-    Raises:
-        MigrationError: The kept stack's migrations could not be brought up to date.
-    """
+    """Take a lease on the kept stack with this configuration; None if none runs, or it cannot be shared."""
     kept = None if request.settings.cold else _joined(request)
     if kept is None:
         return None
@@ -106,11 +102,7 @@ def _endpoint(lease: Lease, name: str) -> Endpoint:
 
 
 def await_end(run: str) -> None:
-    """Wait until the stack of a run with several workers is gone: its guard ends it after the last worker.
-
-    Raises:
-        LeftBehindError: It is still there after ten seconds, and cannot be ended.
-    """
+    """Wait until the stack of a run with several workers is gone: its guard ends it after the last worker."""
     stacks = settings.load().stacks_dir
     deadline = Clock.monotonic() + _GONE_WITHIN_S
     while ours := [record["id"] for record in registry.living(stacks) if record.get("run") == run]:

@@ -73,7 +73,6 @@ class Pool:
 
     @property
     def home(self) -> Path:
-        """The stack's folder."""
         return self._home
 
     @cached_property
@@ -183,11 +182,7 @@ class Pool:
         self._order(self._remaking, lambda: _remade(lease, spoilt))
 
     def behind(self, lease: Lease, proxies: Proxies, seed: int) -> Lease:
-        """Put proxies before a lease, with faults seeded by `seed`; the caller closes them.
-
-        Raises:
-            EngineUnavailableError: The proxy cannot do it, or is gone.
-        """
+        """Put proxies before a lease, with faults seeded by `seed`; the caller closes them."""
         number, slots = self._numbers[lease.name], self._slots[lease.name]
         faults = Faults(proxies, {name: slot.endpoint.port for name, slot in slots.items()}, seed)
         direct = Lease(number, self.tenancy, slots, lease.shared, faults=faults)

@@ -56,7 +56,6 @@ class Crashes:
             add_sections(report, {f"{title} log": text for title, text in windows.items()}, self._mask)
 
     def pytest_unconfigure(self) -> None:
-        """Close the files."""
         for file in itertools.chain(*(opened.values() for opened in self._files.values())):
             file.close()
 

@@ -148,7 +148,6 @@ class Evidence:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Open a window on every log."""
         item.stash[_failed] = False
         self._windows = Windows()
         self.notice()
@@ -251,5 +250,4 @@ def _size(file: Path) -> int:
 
 
 def has_failed(item: pytest.Item) -> bool:
-    """Return whether a phase of the test has failed so far."""
     return item.stash.get(_failed, False)

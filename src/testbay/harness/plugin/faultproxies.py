@@ -25,11 +25,7 @@ class FaultProxies:
 
     @contextmanager
     def between(self, leases: "Pool", lease: "Lease") -> "Iterator[Lease]":
-        """Yield the lease reached through proxies; close them at the end.
-
-        Raises:
-            EngineUnavailableError: The proxy cannot be had.
-        """
+        """Yield the lease reached through proxies; close them at the end."""
         from testbay.harness.faults.inject import Proxies, ProxyGoneError
 
         if self._proxies is None or not self._proxies.is_alive:
@@ -64,7 +60,6 @@ class FaultProxies:
             pytest.fail(failed, pytrace=False)
 
     def close(self) -> None:
-        """End the proxy process, if there is one."""
         if self._proxies is not None:
             self._proxies.close()
             self._proxies = None

@@ -11,11 +11,7 @@ _Param = type(pytest.param())
 
 
 class NamesWithoutSecrets:
-    """Keeps secrets out of the names of parametrized tests: they stand in every file of a record.
-
-    Args:
-        secrets: The values.
-    """
+    """Keeps secrets out of the names of parametrized tests: they stand in every file of a record."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = secrets

@@ -13,12 +13,7 @@ from testbay.harness.plugin.recorder import Recorder, append
 
 
 class PlainSession(Recorder):
-    """Collects the facts of a session, and writes them at its end if a test with a lease has failed.
-
-    Args:
-        root: Pytest's root, from which it names files.
-        mask: Applied to every text that may come from a test.
-    """
+    """Collects the facts of a session, and writes them at its end if a test with a lease has failed."""
 
     def __init__(self, root: Path, mask: Callable[[str], str]) -> None:
         super().__init__(None, mask)

@@ -46,7 +46,6 @@ class Deselected:
         self.number = 0
 
     def pytest_itemcollected(self) -> None:
-        """Count each test."""
         self._collected += 1
 
     @pytest.hookimpl(trylast=True)

@@ -13,11 +13,7 @@ _NAMES = ("DATABASE_URL", "REDIS_URL", "NATS_URL")
 
 
 class ReplacedServers:
-    """Records which of the run's variables point to another server when the tests begin.
-
-    Args:
-        file: The session's record.
-    """
+    """Records in `file` which of the run's variables point to another server when the tests begin."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

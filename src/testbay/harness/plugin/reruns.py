@@ -12,11 +12,7 @@ Status = tuple[str, str, tuple[str, dict[str, bool]]]
 
 
 class Reruns:
-    """Reruns failed tests, in the process that runs the tests.
-
-    Args:
-        times: How often at most a test is run again.
-    """
+    """Reruns each failed test, at most `times` times, in the process that runs the tests."""
 
     def __init__(self, times: int) -> None:
         self._times = times

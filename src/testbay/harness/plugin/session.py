@@ -105,11 +105,7 @@ class Leasing:
         return self._places[self._now]
 
     def pool(self) -> "Pool":
-        """The pool for the current tests, opened at the first call.
-
-        Raises:
-            BayError: No stack runs, and none can be started; the same one at each call.
-        """
+        """The pool for the current tests, opened at the first call."""
         where = self._where()
         if where not in self._attachments:
             self._attachments[where] = self._attach(where)
@@ -178,11 +174,9 @@ class Leasing:
         return made
 
     def run(self, lease: "Lease", command: str, *, env: Mapping[str, str], timeout_s: float) -> "Ran":
-        """Run a command of the project on a lease."""
         return self.launching.run(self.pool(), lease, command, env=env, timeout_s=timeout_s)
 
     def watch(self, title: str, log: Path) -> None:
-        """Show part of this log in every failing test."""
         self._logs[title] = Log(log, tested=True)
         self.evidence.notice()
 

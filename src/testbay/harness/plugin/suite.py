@@ -31,7 +31,6 @@ class Suite:
 
     @classmethod
     def read(cls, file: Path) -> "Suite":
-        """Read the options that `write` wrote."""
         return cls(**json.loads(file.read_text(encoding="utf-8")))
 
 

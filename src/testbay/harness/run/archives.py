@@ -62,7 +62,6 @@ class Archive(_Fact):
 
     @property
     def bytes(self) -> int:
-        """The total size of the parts."""
         return sum(part.bytes for part in self.parts)
 
     @property
@@ -151,11 +150,7 @@ def check(folder: Path, archive: Archive) -> None:
 
 
 def restore(folder: Path, archive: Archive, into: Mapping[str, Endpoint]) -> list[str]:
-    """Restore every part into running servers; return a line for each item that could not be restored.
-
-    Raises:
-        ManifestError: A part is not what testbay writes, or the server refuses it.
-    """
+    """Restore every part into running servers; return a line for each item that could not be restored."""
     left_out = []
     files = {part.name for part in archive.parts if not part.name.endswith(".log")}
     for name, endpoint in into.items():

@@ -45,7 +45,6 @@ class Results:
     exit_code: int | None = None
 
     def count(self, outcome: str) -> int:
-        """Count the tests that passed, failed or were skipped in the end."""
         ended = {test["id"]: test["outcome"] for test in self.tests}
         return list(ended.values()).count(outcome)
 

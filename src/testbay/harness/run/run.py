@@ -56,7 +56,6 @@ class Run:
         self._clock = time.monotonic()
 
     def mask(self, text: str) -> str:
-        """Mask the values of the manifest's secrets."""
         return masking.masked(text, self._secrets) if self._secrets else text
 
     @contextmanager
@@ -89,11 +88,7 @@ class Run:
         self.closing.append((text, good))
 
     def save(self) -> None:
-        """Write run.json in one step.
-
-        Raises:
-            FilesError: It cannot be written.
-        """
+        """Write run.json in one step."""
         try:
             self.record.save(self.dir)
         except OSError as error:

@@ -13,11 +13,9 @@ _HELD_BYTES = 16 << 10  # of such a line: the longest value, encoded
 
 
 class Copies:
-    """Copies of all logs in a stack's folder. Call `catch_up` regularly, and `close` when the stack is gone.
+    """Masked copies, in `target`, of all logs in a stack's folder.
 
-    Args:
-        target: The folder for the copies.
-        mask: Takes the values of secrets out of whole lines.
+    Call `catch_up` regularly, and `close` when the stack is gone. `mask` takes secrets out of whole lines.
     """
 
     def __init__(self, target: Path, mask: Callable[[str], str]) -> None:
@@ -37,7 +35,6 @@ class Copies:
         self._copies[log] = _Copy(log, self.path_of(log), self._mask, 0)
 
     def path_of(self, log: Path) -> Path:
-        """The path of a log's copy."""
         return self._target / log.name
 
     def catch_up(self) -> None:

@@ -26,11 +26,7 @@ _ELSEWHERE = (
 
 
 def decide_model(request: Request) -> str:
-    """Decide which model answers: `live` or `replay`; empty if the manifest configures no replay.
-
-    Raises:
-        SecretMissingError: In CI, a secret is absent and the replay was not asked for by name.
-    """
+    """Decide which model answers: `live` or `replay`; empty if the manifest configures no replay."""
     manifest, environ = request.manifest, request.settings.environ
     present = manifest.secrets_set(environ)
     for name, path in manifest.secrets.items():
@@ -85,9 +81,6 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *
 
     Returns:
         What the database now has.
-
-    Raises:
-        MigrationError: A stream or a migration was refused.
     """
     manifest = stack.request.manifest
     set_up(stack, voice)
@@ -133,11 +126,7 @@ def _made_nothing(stack: Stack) -> str:
 
 
 def set_aside(stack: Stack) -> None:
-    """Keep a copy of the migrated database before a test writes to it: leases are clones of the copy.
-
-    Raises:
-        MigrationError: The server refused.
-    """
+    """Keep a copy of the migrated database before a test writes to it: leases are clones of the copy."""
     if "postgres" not in stack.endpoints or stack.joined:
         return  # one that is found warm has it already
     try:

@@ -27,7 +27,6 @@ class Stages:
         self.sets_aside = sets_aside
 
     def starting(self, request: Request) -> AbstractContextManager[None]:
-        """The context in which the stack starts."""
         return self.voice.step(f"Start {request.said}")
 
     def started(self, stack: Stack) -> None:
@@ -35,7 +34,6 @@ class Stages:
         prepare.describe(stack, self.voice)
 
     def migrating(self) -> AbstractContextManager[None]:
-        """The context in which the migrations run."""
         return nullcontext()
 
     def migrated(self, names: list[str]) -> None:
@@ -47,11 +45,7 @@ class Stages:
 
 
 def start(request: Request, stages: Stages) -> Stack:
-    """Start and prepare the requested stack; end it if it cannot be prepared.
-
-    Raises:
-        BayError: It cannot be started or prepared.
-    """
+    """Start and prepare the requested stack; end it if it cannot be prepared."""
     with stages.starting(request):
         stack = stacks.start(request, copies=stages.copies, progress=stages.voice.progress)
         stages.started(stack)
@@ -69,11 +63,7 @@ def start(request: Request, stages: Stages) -> Stack:
 
 @contextmanager
 def prepared(request: Request, stages: Stages) -> Iterator[Stack]:
-    """Start and prepare a stack for a block, and end it afterwards.
-
-    Raises:
-        BayError: It cannot be started, prepared or ended.
-    """
+    """Start and prepare a stack for a block, and end it afterwards."""
     stack = start(request, stages)
     try:
         yield stack

@@ -55,11 +55,7 @@ def _exclusive(stacks: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive(lock: Path) -> Iterator[None]:
-    """Hold a lock that one process at a time can have; the kernel frees it when its holder ends.
-
-    Raises:
-        EngineUnavailableError: Its holder neither goes on nor ends.
-    """
+    """Hold a lock that one process at a time can have; the kernel frees it when its holder ends."""
     with lock.open("ab") as gate:
         if not _taken(gate):
             _await(gate, lock)
@@ -137,9 +133,6 @@ def collect_dead(stacks: Path) -> list[tuple[str, list[str]]]:
 
     Returns:
         For each: its id and what could not be removed.
-
-    Raises:
-        EngineUnavailableError: The cache folder is refused.
     """
     cachefolder.check(stacks.parent)
     if not stacks.is_dir():

@@ -50,11 +50,7 @@ class Variables:
         return template.name if template and re.search(rf"(?m)^\s*(export\s+)?{re.escape(name)}\s*=", text) else ""
 
     def below(self, folder: Path, env_files: list[Path] | None, read: Reader) -> "Variables":
-        """The variables of an included folder: these first, then those of its env files (by default `.env`).
-
-        Raises:
-            ManifestError: An env file is missing or cannot be understood.
-        """
+        """The variables of an included folder: these first, then those of its env files (by default `.env`)."""
         given = env_files if env_files is not None else [folder / ".env"]
         known = dict(self.files)
         for path in given:

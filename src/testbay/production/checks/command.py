@@ -42,11 +42,7 @@ class CheckOptions:
 
 
 def phase(text: str) -> Phase:
-    """The phase of that name.
-
-    Raises:
-        ManifestError: Not found.
-    """
+    """The phase of that name."""
     for known in PHASES:
         if text == known:
             return known
@@ -118,12 +114,7 @@ def _lost(report: Report, file: Path) -> EngineUnavailableError | None:
 
 
 def chosen(options: CheckOptions) -> list[Check]:
-    """The checks of this phase, or those of them that were named.
-
-    Raises:
-        ManifestError: An unknown check, or none for this phase.
-        EngineUnavailableError: The packages that checks need are not installed.
-    """
+    """The checks of this phase, or those of them that were named."""
     extra.demand("testbay check", extra.CHECKS)
     checks = options.manifest.check
     known = [check.id for check in checks]

@@ -76,7 +76,6 @@ class CheckContext:
 
     @property
     def left_s(self) -> float:
-        """The seconds until the run's deadline."""
         return self.deadline - time.monotonic()
 
     def names(self, **more: Any) -> dict[str, Any]:

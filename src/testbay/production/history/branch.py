@@ -52,11 +52,7 @@ class Branch:
         return entries.parse(self._files(tip, now), now) if tip else History()
 
     def append(self, new: Entry, now: datetime) -> History:
-        """Add a run in one commit. If another run pushed first, fetch its commit and commit on top of it.
-
-        Raises:
-            HistoryError: git fails, or the branch holds something else.
-        """
+        """Add a run in one commit. If another run pushed first, fetch its commit and commit on top of it."""
         for _ in range(_ATTEMPTS):
             tip = self._fetch()
             known = entries.parse(self._files(tip, now, entries.ALWAYS), entries.ALWAYS) if tip else History()

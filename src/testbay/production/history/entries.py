@@ -109,11 +109,7 @@ _LINE = TypeAdapter(Entry)
 
 
 def entry(report: Report) -> Entry:
-    """Convert a report to an entry.
-
-    Raises:
-        HistoryError: The start of the report is not a time with a time zone.
-    """
+    """Convert a report to an entry."""
     medians = {
         (result.check, result.instance): round(statistics.median(result.latencies_s) * 1000, 3)
         for result in report.results
@@ -236,11 +232,7 @@ def read(folder: Path, now: datetime) -> History:
 
 
 def append(folder: Path, new: Iterable[Entry], now: datetime) -> History:
-    """Add runs to the history in a folder, which is created if need be. Several processes may do so at once.
-
-    Raises:
-        HistoryError: A file cannot be read or written, or is too large.
-    """
+    """Add runs to the history in a folder, which is created if need be. Several processes may do so at once."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder):

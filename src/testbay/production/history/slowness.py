@@ -69,7 +69,6 @@ class Slowness:
 
     @property
     def is_bad(self) -> bool:
-        """Return whether the check counts as failed."""
         return self.word in ("slower", "over the limit")
 
     @property

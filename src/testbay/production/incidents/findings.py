@@ -118,11 +118,7 @@ def cause(result: Result) -> str:
 
 
 def moment(text: str) -> datetime:
-    """Parse the start of a report, in UTC.
-
-    Raises:
-        ManifestError: Not an ISO time with a time zone.
-    """
+    """Parse the start of a report, in UTC."""
     try:
         when = datetime.fromisoformat(text)
         if when.tzinfo:

@@ -60,7 +60,6 @@ class Issues:
         return made
 
     def edit(self, number: int, **fields: str) -> Issue:
-        """Change fields of an issue."""
         return _issue(self._api.call("PATCH", f"issues/{number}", fields))
 
     def comments(self, number: int) -> list[str]:

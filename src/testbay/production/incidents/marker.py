@@ -76,11 +76,7 @@ def write(state: State) -> str:
 
 
 def rewrite(body: str, state: State) -> str:
-    """Replace the hidden line of a body.
-
-    Raises:
-        IncidentsError: The state has more checks than an issue has room for.
-    """
+    """Replace the hidden line of a body."""
     return f"{write(state)}\n{body.partition(chr(10))[2]}"
 
 

@@ -43,7 +43,6 @@ class Reconciler:
         self._began = patience.clock()
 
     def preview(self) -> None:
-        """Print what would be done."""
         _preview(self._known(self._issues.all()), self._writer, self._voice)
 
     def settle(self) -> list[Tracked]:
@@ -106,11 +105,7 @@ class Reconciler:
         return [Tracked(issue=issue, state=state) for issue, state in known if state]
 
     def _act(self, actions: list[Action]) -> IncidentsError | None:
-        """Carry out all actions, even if one fails; return the error of one that may have been done.
-
-        Raises:
-            IncidentsError: An action failed.
-        """
+        """Carry out all actions, even if one fails; return the error of one that may have been done."""
         unsure, failed = None, None
         for action in actions:
             try:
@@ -205,11 +200,7 @@ def _unsettled(numbers: Iterable[int]) -> IncidentsError:
 
 
 def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> CheckRun:
-    """Make a run of a report. Its id is that of the workflow run, else a hash of the report.
-
-    Raises:
-        ManifestError: Its start or the commit is invalid.
-    """
+    """Make a run of a report. Its id is that of the workflow run, else a hash of the report."""
     if last_good and not _COMMIT.fullmatch(last_good):
         raise ManifestError(f"--last-good: {last_good!r} is not a commit", todo="give 7 to 64 hexadecimal digits")
     own = hashlib.sha256(report.as_json().encode()).hexdigest()[:16]

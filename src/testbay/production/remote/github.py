@@ -62,7 +62,6 @@ class GitHubAccess:
         return cls(api_url=api_url, repository=repository, token=token)
 
     def hidden(self, text: str) -> str:
-        """Mask the token in a text."""
         return masked(text, [self.token])
 
 
@@ -96,7 +95,6 @@ class Patience:
         self._ends = clock() + budget_s
 
     def left_s(self) -> float:
-        """Return the remaining seconds."""
         return self._ends - self.clock()
 
     def wait(self, attempt: int, asked_s: float | None = None) -> bool:

@@ -55,14 +55,7 @@ class WatchOptions:
 
 
 def execute(options: WatchOptions, voice: Voice) -> int:
-    """Watch until a signal comes; return the exit code.
-
-    Raises:
-        ManifestError: Nothing to watch, an unknown target, or not an address to listen at.
-        HistoryError: Another watcher keeps this history, or it cannot be used.
-        NotDeliveredError: What was found could not be told.
-        EngineUnavailableError: The packages that it needs are not installed.
-    """
+    """Watch until a signal comes; return the exit code."""
     extra.demand("testbay watch", extra.CHECKS)
     where = _address(options.listen)
     environ = options.settings.environ
@@ -151,11 +144,7 @@ def _engine(made: _Made, keeper: ThreadPoolExecutor, voice: Voice) -> tuple[Watc
 
 
 def _jobs(made: _Made, now: float) -> Jobs:
-    """List the jobs that may call in.
-
-    Raises:
-        ManifestError: Two of them have one name, which their address would not tell apart.
-    """
+    """List the jobs that may call in."""
     found: dict[str, HeartbeatCheck] = {}
     for job in (job for watched in made.targets for job in watched.jobs if job.check.kind == "heartbeat"):
         if found.setdefault(job.check.id, job.check) is not job.check:

@@ -55,11 +55,7 @@ def is_kept(folder: Path) -> bool:
 
 
 def history(folder: Path, now: datetime) -> History:
-    """The history there, as lines.
-
-    Raises:
-        HistoryError: It cannot be read.
-    """
+    """The history there, as lines."""
     try:
         with closing(store.connect(folder / FILE, writes=False)) as db:
             return History(entries=tuple(entries(db, now.timestamp())))

@@ -66,7 +66,6 @@ class Schedule:
         return True
 
     def end(self, key: int) -> None:
-        """End a check's round."""
         self._asking.discard(key)
 
     def bring_forward(self, keys: Iterable[int], now_s: float) -> None:

@@ -53,11 +53,7 @@ order by at desc"""
 
 
 class WatchStore:
-    """One file, one writer. Every method may raise sqlite3.Error.
-
-    Args:
-        folder: Where the file is; made if need be.
-    """
+    """One file, one writer. Every method may raise sqlite3.Error."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -91,11 +87,7 @@ class WatchStore:
         os.close(self._lock)
 
     def load(self, tracker: OutageTracker) -> None:
-        """Load the state that the last watcher left; a message that it was sending is marked as perhaps arrived.
-
-        Raises:
-            HistoryError: A record is damaged.
-        """
+        """Load the state that the last watcher left; a message that it was sending is marked as perhaps arrived."""
         try:
             self._load(tracker)
         except sqlite3.DatabaseError as error:
@@ -157,7 +149,6 @@ class WatchStore:
             db.executemany("insert or replace into facts values (?,?)", facts)
 
     def beat(self, name: str, at: float, kind: str, text: str) -> None:
-        """Store a job's call."""
         with self._connection as db:
             db.execute("insert into beats values (?,?,?,?)", (name, at, kind, text))
             db.execute("delete from beats where name=? and at < ?", (name, at - 30 * DAY_S))
@@ -283,11 +274,7 @@ def facts(connection: sqlite3.Connection) -> dict[str, Any]:
 
 
 def add_note(folder: Path, incident: int | None, text: str, author: str) -> Incident:
-    """Add a person's note to the time line of an incident; of the newest one where none is named.
-
-    Raises:
-        HistoryError: The incident does not exist, or the history cannot be written.
-    """
+    """Add a person's note to the time line of an incident; of the newest one where none is named."""
     file = folder / FILE
     if not file.is_file():
         raise HistoryError(

@@ -72,11 +72,7 @@ class DragonflyConfig:
 
 
 def config_of(service: ComposeService) -> DragonflyConfig:
-    """Read a service as its image does.
-
-    Raises:
-        ManifestError: A file it names cannot be read.
-    """
+    """Read a service as its image does."""
     started = container.started(service, PROGRAMS)
     words = [*started.words, *_environment_flags(service)]
     in_file, notes = _file_settings(service, words)

@@ -269,7 +269,6 @@ def _bulk(wire: Wire, header: bytes) -> bytes:
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:
-    """Export DRAGONFLY_* and REDIS_URL."""
     secret = {"DRAGONFLY_PASSWORD": endpoint.password} if endpoint.password else {}
     return {"DRAGONFLY_HOST": endpoint.host, "DRAGONFLY_PORT": str(endpoint.port), **secret, "REDIS_URL": url(endpoint)}
 
@@ -280,7 +279,6 @@ def client_environment(endpoint: Endpoint) -> dict[str, str]:
 
 
 def url(endpoint: Endpoint) -> str:
-    """The connection string for Redis clients."""
     user, password = quote(endpoint.user, safe=""), quote(endpoint.password, safe="")
     secret = f"{user}:{password}@" if endpoint.password else ""
     return f"redis://{secret}{endpoint.host}:{endpoint.port}/{endpoint.db}"

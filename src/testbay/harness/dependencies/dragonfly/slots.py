@@ -40,7 +40,6 @@ class OwnServers:
         self._ground = ground
 
     def slot(self, number: int) -> "OwnServer":
-        """Make a slot with a new server."""
         return OwnServer(self._ground, number)
 
     def has_room(self) -> bool:
@@ -160,7 +159,6 @@ class OwnServer(_Part):
         return not left and not _lasting(statistics.decode(errors="replace"))
 
     def close(self) -> None:
-        """End it."""
         self._hang_up()
         if self._name:
             self._ground.unserve(self._name)
@@ -175,7 +173,6 @@ class Databases:
         self._ground = ground
 
     def slot(self, number: int) -> "Keyspace":
-        """The database of that number."""
         return Keyspace(replace(self._ground.endpoint, db=str(number)))
 
     def has_room(self) -> bool:
@@ -222,7 +219,6 @@ class Keyspace(_Part):
         return client.get("db") == self.endpoint.db
 
     def close(self) -> None:
-        """Leave it empty."""
         with suppress(OSError):
             ask(self._wire(), b"FLUSHDB")
         self._hang_up()

@@ -14,10 +14,6 @@ _LIMIT_S = 30.0  # for all streams of a call
 def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]]) -> None:
     """Create each stream, unless it already exists with the same configuration.
 
-    Args:
-        endpoint: A ready server.
-        streams: name, subjects, retention, storage, max_age_s, duplicate_window_s.
-
     Raises:
         OSError: The server refused one; the text names it and gives the server's reason.
     """
@@ -103,7 +99,6 @@ class Session:
         self._until(b"PONG")
 
     def request(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Send `body` as JSON and return the JSON answer."""
         return self.answer(self.ask(subject, body))
 
     def ask(self, subject: str, body: Mapping[str, Any]) -> bytes:

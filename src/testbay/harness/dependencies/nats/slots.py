@@ -34,7 +34,6 @@ class Accounts:
         self._ground = ground
 
     def slot(self, number: int) -> "Account":
-        """Make a slot of the account with that number, in its initial state."""
         return Account(self._ground, number)
 
     def has_room(self) -> bool:
@@ -205,7 +204,6 @@ class Talk:
 
     @property
     def server_id(self) -> str:
-        """The server's id of itself."""
         return str(self.session().info.get("server_id", ""))
 
     def session(self) -> Session:
@@ -250,7 +248,6 @@ class Talk:
         return heard != self._heard
 
     def hang_up(self) -> None:
-        """Close it."""
         if self._wire is not None:
             self._wire.close()
         self._wire = self._session = None

@@ -223,11 +223,7 @@ class _Filling:
 
 
 def _word(text: str) -> str:
-    """Return a name or subject that is safe in the protocol.
-
-    Raises:
-        ValueError: It has a space or a control character.
-    """
+    """Return a name or subject that is safe in the protocol."""
     if not re.fullmatch(r"[^\s\x00-\x20\x7f]{1,1000}", text):
         raise ValueError(f"{text[:80]!r} is not a name or subject")
     return text

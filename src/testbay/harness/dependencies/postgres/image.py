@@ -42,7 +42,6 @@ class Script:
     source: Path | str = field(repr=False)
 
     def read(self) -> bytes:
-        """Read the file."""
         return self.source.encode() if isinstance(self.source, str) else self.source.read_bytes()
 
 
@@ -76,11 +75,7 @@ class PostgresConfig:
 
 
 def config_of(service: ComposeService) -> PostgresConfig:
-    """Read a service as its image does.
-
-    Raises:
-        ManifestError: The image would refuse to start.
-    """
+    """Read a service as its image does."""
     started = container.started(service, PROGRAMS)
     flagged = list(_flag_settings(started.words))
     from_file, notes = conffile.settings(service, dict(flagged).get("config_file", ""))

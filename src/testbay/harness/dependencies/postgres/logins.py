@@ -32,11 +32,7 @@ class Superuser:
 
 
 def login(service: ComposeService) -> Superuser:
-    """The login of a service's image.
-
-    Raises:
-        ManifestError: The image would refuse to start.
-    """
+    """The login of a service's image."""
     if "bitnami" in service.based_on:
         return _bitnami(service)
     if "kartoza/" in service.based_on:

@@ -86,7 +86,6 @@ def major_of(tag: str) -> str:
 
 
 def major(server: Server) -> int:
-    """The major version, `15` for 15.18."""
     return int(server.version.partition(".")[0])
 
 
@@ -182,11 +181,7 @@ def folders() -> list[Path]:
 
 @cache
 def psql() -> str:
-    """A psql: the wheel's, Debian's own (its /usr/bin/psql is a slow Perl wrapper), or the first on the PATH.
-
-    Raises:
-        EngineUnavailableError: None was found.
-    """
+    """A psql: the wheel's, Debian's own (its /usr/bin/psql is a slow Perl wrapper), or the first on the PATH."""
     for bin_dir in folders():
         if os.access(bin_dir / "psql", os.X_OK):
             return str(bin_dir / "psql")

@@ -48,11 +48,6 @@ find = programs.find
 
 
 def described(service: ComposeService) -> Reading:
-    """Read the service as its image does; both engines use the result.
-
-    Raises:
-        ManifestError: The image would refuse to start.
-    """
     config = image.config_of(service)
     return Reading(
         user=config.user,
@@ -111,11 +106,7 @@ def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - 
 
 
 def keep_pristine(endpoint: Endpoint) -> None:
-    """Copy the migrated database before any test uses it; leases are clones of the copy.
-
-    Raises:
-        OSError: The server refused.
-    """
+    """Copy the migrated database before any test uses it; leases are clones of the copy."""
     made = f"CREATE DATABASE {quoted(pristine(endpoint).db)} TEMPLATE {quoted(endpoint.db)}"
     _admin(endpoint, end_workers(endpoint.db), made)
 
@@ -255,7 +246,6 @@ def client_environment(endpoint: Endpoint) -> dict[str, str]:
 
 
 def url(endpoint: Endpoint) -> str:
-    """The connection string for PostgreSQL clients."""
     user, password, db = (quote(part, safe="") for part in (endpoint.user, endpoint.password, endpoint.db))
     login = f"{user}:{password}" if password else user  # `trust` needs no password
     return f"postgresql://{login}@{endpoint.host}:{endpoint.port}/{db}"

@@ -47,15 +47,12 @@ class Clones:
         self._cluster = Cluster(ground)
 
     def slot(self, number: int) -> "Database":
-        """Make a fresh database under the lease's number."""
         return Database(self._cluster, number)
 
     def has_room(self) -> bool:
-        """Return whether enough sessions would remain for the tests."""
         return self._cluster.has_room()
 
     def close(self) -> None:
-        """Close the connection alone; the template stays for others."""
         self._cluster.close()
 
 

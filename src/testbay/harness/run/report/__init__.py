@@ -32,11 +32,7 @@ class Case:
 
 
 def write(run: RecordedRun, file: Path) -> None:
-    """Write a run's report.
-
-    Raises:
-        ManifestError: The file cannot be written.
-    """
+    """Write a run's report."""
     try:
         write_whole(file, html(run))
     except OSError as error:

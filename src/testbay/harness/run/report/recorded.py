@@ -193,7 +193,6 @@ class Test:
 
     @property
     def duration_s(self) -> float:
-        """The duration of all attempts together."""
         return sum(attempt.whole_s for attempt in self.attempts)
 
 
@@ -242,12 +241,10 @@ class RecordedRun(_Part):
         return [Test(id=nodeid, attempts=tuple(attempts)) for nodeid, attempts in found.items()]
 
     def ended(self, outcome: str) -> list[Test]:
-        """The tests that passed, failed or were skipped."""
         return [test for test in self.tests if test.outcome == outcome]
 
     @cached_property
     def flaky(self) -> list[Test]:
-        """The tests that needed a rerun."""
         return [test for test in self.tests if test.flaky]
 
     @property
@@ -263,7 +260,6 @@ class RecordedRun(_Part):
 
     @property
     def slowest(self) -> list[Test]:
-        """The ten that took longest."""
         return sorted(self.tests, key=lambda test: -test.duration_s)[:10]
 
     @property
@@ -292,7 +288,6 @@ class RecordedRun(_Part):
 
     @property
     def good(self) -> bool:
-        """Return whether the run was green."""
         return self.exit_code == 0
 
     @property

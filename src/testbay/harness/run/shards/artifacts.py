@@ -120,11 +120,9 @@ class Artifact:
 
     @property
     def name(self) -> str:
-        """Format the shard, e.g. `2/4`."""
         return str(Shard(self.part.number, self.part.of))
 
     def seconds(self, step: str) -> float:
-        """The duration of one step."""
         return sum(entry.duration_s for entry in self.run.steps if entry.name == step)
 
 

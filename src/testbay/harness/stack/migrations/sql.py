@@ -37,9 +37,6 @@ def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
     Args:
         files: Every migration, in order.
         applied: Name and digest of those it has.
-
-    Raises:
-        MigrationError: One of those has changed since.
     """
     known = {entry[0]: entry[1] for entry in applied}
     for file in files:
@@ -61,11 +58,7 @@ class Applied:
 
 
 def apply(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> Applied:
-    """Apply the upward part of a migration through psql.
-
-    Raises:
-        MigrationError: With file, line, statement and the server's message.
-    """
+    """Apply the upward part of a migration through psql."""
     part = dialects.upward(file)
     with ExitStack() as scratch:
         target = file.name

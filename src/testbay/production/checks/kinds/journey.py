@@ -23,11 +23,7 @@ class Journey:
         self._reached = False
 
     async def go(self) -> Passed:
-        """Take every step until one fails.
-
-        Raises:
-            FoundError: It says which.
-        """
+        """Take every step until one fails."""
         async with deadline("the journey", self._check.timeout, self._asking.deadline):
             for number, step in enumerate(self._check.step, 1):
                 await self._take(number, step, self._check.step)
