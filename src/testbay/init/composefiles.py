@@ -9,15 +9,21 @@ from pathlib import Path
 from testbay.errors import ManifestError
 from testbay.init.addresses import PORTS
 from testbay.manifest.compose import reader, selection
-from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
+from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_NAMES
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.compose.recognition import room_of
 from testbay.manifest.project import find_project
 
 # Compose does not find these names by itself, so the manifest has to name such a file.
 _OTHERS = (
-    *("docker-compose.test.yaml", "compose.test.yml", "compose.test.yaml", "docker-compose-test.yml"),
-    *("docker-compose.ci.yml", "compose.ci.yml", "docker-compose.dev.yml", "compose.dev.yml", "docker-compose-dev.yml"),
+    *(
+        "docker-compose-test.yml",
+        "docker-compose.ci.yml",
+        "compose.ci.yml",
+        "docker-compose.dev.yml",
+        "compose.dev.yml",
+        "docker-compose-dev.yml",
+    ),
     *("docker-compose.local.yml", "local.yml", "docker/docker-compose.yml", "docker/compose.yml"),
     *("deploy/docker-compose.yml", "infra/docker-compose.yml", ".devcontainer/docker-compose.yml"),
 )
@@ -73,7 +79,7 @@ class Candidate:
     @property
     def is_of_tests(self) -> bool:
         """Return whether the file has the name that testbay prefers."""
-        return Path(self.names[0]).name == TEST_FILE
+        return Path(self.names[0]).name in TEST_NAMES
 
 
 def candidates(root: Path, environ: Mapping[str, str]) -> list[Candidate]:
@@ -93,7 +99,7 @@ def _usual(root: Path, environ: Mapping[str, str]) -> list[Path]:
         if files := reader.find(root, environ):
             return files
     except ManifestError:  # a .env that Compose refuses, which matters only to a compose file
-        return [root / name for name in (TEST_FILE, *COMPOSE_NAMES) if (root / name).is_file()][:1]
+        return [root / name for name in (*TEST_NAMES, *COMPOSE_NAMES) if (root / name).is_file()][:1]
     try:
         return reader.find(find_project(root), environ)
     except ManifestError:

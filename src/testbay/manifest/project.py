@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbay.errors import ManifestError
-from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
+from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE, TEST_NAMES
 from testbay.manifest.files import manifest_file, read_table
 from testbay.text import nearest
 
@@ -23,7 +23,7 @@ def find_project(start: Path) -> Path:
     """
     folders = (start, *start.parents)
     for folder in folders:
-        if (folder / TEST_FILE).is_file() or _has_services(folder / "services"):
+        if any((folder / name).is_file() for name in TEST_NAMES) or _has_services(folder / "services"):
             return folder
     root = next((folder for folder in folders if (folder / ".git").exists()), None)
     inside = folders[: folders.index(root) + 1] if root else ()

@@ -53,12 +53,14 @@ def test_migration_whose_work_is_not_there_is_refused(guest: Guest, text: str, s
         ("\\set ON_ERROR_STOP off\nSELECT nothing;\n", 'psql went on after ERROR: column "nothing" does not exist'),
         ("\\q\nCREATE TABLE more ();\n", "psql left out what follows line 2, \\q"),
         ("BEGIN;\nCREATE TABLE more ();\nROLLBACK;\n", "line 4, ROLLBACK, took back what stands before it"),
+        ("\\ir more/inner.sql\n", "psql left out what follows line 1 of inner.sql, \\q"),
     ],
-    ids=["error", "end", "rollback"],
+    ids=["error", "end", "rollback", "end of an included file"],
 )
 def test_success_is_not_said_of_half_a_migration(guest: Guest, more: str, said: str) -> None:
     """Psql itself ends well; a later start says it again."""
-    guest.write({"migrations/2.sql": f"CREATE TABLE half ();\n{more}", "tests/test_it.py": READS})
+    inner = {"migrations/more/inner.sql": "\\q\nCREATE TABLE more ();\n"} if "inner" in more else {}
+    guest.write({"migrations/2.sql": f"CREATE TABLE half ();\n{more}", "tests/test_it.py": READS} | inner)
 
     for _ in range(2):
         done = guest.run("run")

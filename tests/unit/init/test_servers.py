@@ -17,7 +17,7 @@ def test_servers_are_found_by_image_and_by_client(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("name", "named"),
-    [("compose.yaml", ()), ("docker-compose.test.yml", ()), ("compose.test.yml", ("compose.test.yml",))],
+    [("compose.yaml", ()), ("docker-compose.test.yml", ()), ("docker-compose.ci.yml", ("docker-compose.ci.yml",))],
 )
 def test_a_compose_file_with_every_server_is_used(project: Project, name: str, named: tuple[str, ...]) -> None:
     """The manifest names it where Compose does not find it."""

@@ -12,6 +12,7 @@ services:
   db: {image: postgres, depends_on: [certificates]}
   certificates: {image: certs}
   replica: {image: redis, command: redis-server --replicaof cache 6379}
+  second: {image: redis, command: redis-server /etc/redis.conf, volumes: ["./second.conf:/etc/redis.conf"]}
   cache: {image: redis}
   exporter: {image: oliver006/redis_exporter}
   web: {build: ., depends_on: [db, mail], environment: {KEY: "${KEY:?a key}"}}
@@ -23,6 +24,7 @@ services:
 
 def read(folder: Path, text: str = STACK, **environ: str) -> ComposeFile:
     (folder / "c.yml").write_text(text, encoding="utf-8")
+    (folder / "second.conf").write_text("port 6379\nreplicaof cache 6379\n", encoding="utf-8")
     return reader.own_reading([folder / "c.yml"], environ)
 
 
@@ -38,6 +40,7 @@ def test_started_is_what_is_needed_and_what_that_depends_on(tmp_path: Path) -> N
     assert keys(selection) == ({"postgres": "db", "dragonfly": "cache"}, ["certificates"])
     assert selection.left_out == (
         "replica (redis)",
+        "second (redis)",
         "exporter (oliver006/redis_exporter)",
         "web (it would have to be built)",
         "mail (mailpit)",
@@ -92,7 +95,7 @@ def test_the_manifest_decides_which_service_it_is(tmp_path: Path) -> None:
             "[services] postgres = 'cache': its image redis is Redis (or Valkey, Dragonfly), not PostgreSQL",
         ),
         ([], {}, ["mial"], "also: FILE has no service 'mial' (did you mean 'mail'?)"),
-        ([], {}, ["broken"], "FILE:11: services.broken.image needs the variable TAG"),
+        ([], {}, ["broken"], "FILE:12: services.broken.image needs the variable TAG"),
     ],
 )
 def test_what_cannot_be_is_refused(

@@ -267,7 +267,7 @@ def test_without_a_compose_file_the_repository_or_the_service_is_the_project(tmp
         (["docker-compose.yml"], "docker-compose.yml"),
         (["backend/docker-compose.yml"], "backend/docker-compose.yml"),
         (["docker-compose.yml", "backend/compose.yaml"], "backend/compose.yaml"),
-        (["docker-compose.test.yml", "backend/compose.yaml"], "docker-compose.test.yml"),
+        (["compose.test.yaml", "compose.yaml", "backend/compose.yaml"], "compose.test.yaml"),
     ],
 )
 def test_the_compose_file_is_the_same_from_every_folder(tmp_path: Path, present: list[str], taken: str) -> None:

@@ -228,6 +228,7 @@ def _sql(
         stack.note({noted: applied})
         voice.detail(f"{len(files)} already applied in the template this start was copied from")
     pending = sql.pending(files, applied)
+    nothing = "there is no statement in any migration" if pending and all(map(sql.is_empty, files)) else ""
     known = {entry[0]: entry for entry in applied}
     done = {file.name: known[file.name] for file in files if file not in pending}
     for file in pending:
@@ -235,7 +236,7 @@ def _sql(
         told = sql.apply(file, stack.endpoints["postgres"], environ)
         if told.remark:
             voice.detail(f"    {told.remark}")
-        if lacks := _masked(stack, told.lacks):
+        if lacks := _masked(stack, told.lacks) or nothing:
             voice.detail(f"    note: {lacks}")
         done[file.name] = [file.name, sql.digest(file), *([lacks] if lacks else [])]
         stack.note({noted: [*done.values()]})

@@ -7,6 +7,7 @@ from pathlib import Path
 from testbay.errors import ManifestError
 
 TEST_FILE = "docker-compose.test.yml"
+TEST_NAMES = (TEST_FILE, "docker-compose.test.yaml", "compose.test.yaml", "compose.test.yml")
 COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _OVERRIDES = (
     "compose.override.yml",
@@ -72,10 +73,10 @@ def read_file(path: Path) -> bytes | None:
 def files_in(folder: Path, named: str, separator: str) -> list[Path]:
     """The files that Compose takes in a folder: those of COMPOSE_FILE, else the usual name and its override.
 
-    testbay looks for `docker-compose.test.yml` before all of them.
+    testbay looks for `docker-compose.test.yml` before all of them, and for the other spellings of that name.
     """
-    if (folder / TEST_FILE).is_file():
-        return [folder / TEST_FILE]
+    if for_tests := next((folder / name for name in TEST_NAMES if (folder / name).is_file()), None):
+        return [for_tests]
     if named:
         return [folder / name for name in named.split(separator or ":") if name]
     first = next((folder / name for name in COMPOSE_NAMES if (folder / name).is_file()), None)

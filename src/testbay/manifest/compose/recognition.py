@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
+from testbay.manifest.compose.finding import read_file
 from testbay.manifest.compose.reading import ComposeService
 
 POSTGRES, DRAGONFLY, NATS = "postgres", "dragonfly", "nats"
@@ -47,6 +49,7 @@ _STARTS_OTHER = {
     *("sleep", "tail", "cat", "echo", "true", "false", "curl", "wget"),
 }
 _OF_A_JOB = re.compile(r"(^|[-_.])(backups?|restore|dump|migrat\w*|seed\w*|init|job|wait\w*|create\w*|setup)([-_.]|$)")
+_OF_A_REPLICA = re.compile(r"(?im)^[ \t]*(?:(?:replicaof|slaveof)[ \t]+(?!no\b)|cluster-enabled[ \t]+yes\b)")
 _SHELLS = {"sh", "bash", "ash", "dash"}
 _BEFORE_A_PROGRAM = {"exec", "nohup", "if", "then", "else", "while", "until", "do", "!", "env", "command", "time", "{"}
 _WITH_A_USER = {"gosu", "su-exec", "setpriv", "sudo", "timeout"}
@@ -102,11 +105,22 @@ def starts_server(service: ComposeService) -> bool:
 
 def is_replica(service: ComposeService) -> bool:
     """Return whether a server is a replica, which takes no writes, or a node of a cluster, with a part of the keys."""
-    words = " ".join((*(service.entrypoint or ()), *service.command))
-    if re.search(r"--?(replicaof|slaveof)\b|--cluster-enabled[ =]+yes\b|\bpg_basebackup\b", words):
+    words = (*(service.entrypoint or ()), *service.command)
+    if re.search(r"--?(replicaof|slaveof)\b|--cluster-enabled[ =]+yes\b|\bpg_basebackup\b", " ".join(words)):
+        return True
+    if any(_OF_A_REPLICA.search(text) for text in _mounted_settings(service, words)):
         return True
     modes = [value for name, value in service.environment.items() if name.endswith("REPLICATION_MODE")]
     return any(mode.lower() in ("slave", "replica", "standby") for mode in modes)
+
+
+def _mounted_settings(service: ComposeService, words: Sequence[str]) -> Iterator[str]:
+    """The texts of the configuration files that a command names and the compose file mounts."""
+    for word in words:
+        for volume in service.volumes if word.endswith(".conf") else ():
+            if volume.type == "bind" and PurePosixPath(word).is_relative_to(volume.target):
+                place = Path(volume.source, PurePosixPath(word).relative_to(volume.target))
+                yield (read_file(place) or b"").decode(errors="replace") if place.is_file() else ""
 
 
 def _programs(words: Sequence[str]) -> Iterator[str]:

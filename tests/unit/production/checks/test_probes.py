@@ -143,6 +143,8 @@ def test_a_semicolon_in_a_text_ends_no_statement(query: str) -> None:
     [
         ("postgres", "mysql://u:word@h/db", 'the address of PostgreSQL is not valid: missing "=" after'),
         ("nats", "http://u:word@127.0.0.1:9", "the address of NATS is not valid: it begins with nats://, tls://,"),
+        ("nats", "nats://u:word@", "the address of NATS is not valid: it has no host"),
+        ("nats", "nats://u:word@h:99999", "the address of NATS is not valid: Port out of range 0-65535"),
         ("redis", "http://u:word@127.0.0.1:9", "the address of Redis is not valid: Redis URL must specify one"),
     ],
 )

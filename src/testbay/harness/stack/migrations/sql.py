@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbay import process
 from testbay.errors import BayError, MigrationError
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import server as postgres
@@ -81,31 +82,53 @@ def apply(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> Applied
         raise _failed(file, done.err.replace(target, file.name))
     return Applied(
         remark=f"the way up alone; its way down begins at line {part.cut_at}" if part.cut_at else "",
-        lacks=f"psql went on after ERROR: {went_on['message']}" if went_on else _left_out(part, done.out, done.err),
+        lacks=f"psql went on after ERROR: {went_on['message']}" if went_on else _left_out(part, file.parent, done),
     )
 
 
 _TAKES_BACK = re.compile(r"\s*(?:ROLLBACK|ABORT)(?:\s+(?:WORK|TRANSACTION))?\s*;", re.IGNORECASE)
 
 
-def _left_out(part: dialects.Upward, out: str, err: str) -> str:
+_INCLUDES_BESIDE = ("\\ir", "\\include_relative")  # the file is looked for beside the one that includes it
+_INCLUDES = ("\\i", "\\include", *_INCLUDES_BESIDE)
+
+
+def _left_out(part: dialects.Upward, folder: Path, done: process.Completed) -> str:
     """Say what a file that ended well left out of the database: behind its `quit`, before its ROLLBACK."""
-    taken_back = len(re.findall(r"^ROLLBACK$", out, re.MULTILINE))
+    taken_back = len(re.findall(r"^ROLLBACK$", done.out, re.MULTILINE))
     if not part.one_transaction:  # there the COMMIT of our own says the same
-        taken_back -= err.count("there is no transaction in progress")
-    depth, lines = 0, part.text.splitlines()
+        taken_back -= done.err.count("there is no transaction in progress")
+    return _stopped(part.text, (folder, folder), "", taken_back=taken_back > 0)
+
+
+def _stopped(text: str, folders: tuple[Path, Path], of: str, *, taken_back: bool) -> str:
+    """Find the line of a file, or of one that it includes, which stopped psql or took back what stands before it.
+
+    `folders` are psql's own and that of the file, `of` names the file if it is an included one.
+    """
+    depth, lines = 0, text.splitlines()
     for place, line in enumerate(lines, 1):
         words = line.split()
         depth += (words[:1] == ["\\if"]) - (words[:1] == ["\\endif"])
         if words in (["\\q"], ["\\quit"]) and depth == 0 and any(map(_is_statement, lines[place:])):
-            return f"psql left out what follows line {place}, {words[0]}"
-        if taken_back > 0 and _TAKES_BACK.match(line):
-            return f"line {place}, ROLLBACK, took back what stands before it"
+            return f"psql left out what follows line {place}{of}, {words[0]}"
+        if taken_back and _TAKES_BACK.match(line):
+            return f"line {place}{of}, ROLLBACK, took back what stands before it"
+        if len(words) == 2 and words[0] in _INCLUDES and depth == 0:  # a file that includes itself has an \if
+            file = folders[words[0] in _INCLUDES_BESIDE] / words[1].strip("'\"")
+            inner = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+            if found := _stopped(inner, (folders[0], file.parent), f" of {file.name}", taken_back=taken_back):
+                return found
     return ""
 
 
 def _is_statement(line: str) -> bool:
     return not re.fullmatch(r"\s*(?:--.*)?", line)
+
+
+def is_empty(file: Path) -> bool:
+    """Return whether the upward part of a migration holds nothing but comments."""
+    return not any(map(_is_statement, re.sub(r"(?s)/\*.*?\*/", "", dialects.upward(file).text).splitlines()))
 
 
 # Outside a transaction block both times are this statement's own.

@@ -6,6 +6,7 @@ import ssl
 import time
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 from testbay.manifest import placeholders
 from testbay.manifest.expressions.evaluate import Missing
@@ -84,9 +85,8 @@ async def nats(context: CheckContext, check: NatsCheck) -> Passed:
     from nats.errors import Error, NoServersError
 
     urls = _url(context, check.url).split(",")
-    if any("://" in url and url.partition("://")[0] not in _NATS_SCHEMES for url in urls):
-        said = f"the address of NATS is not valid: it begins with {', '.join(f'{name}://' for name in _NATS_SCHEMES)}"
-        raise FoundError("error", said, reached=False)
+    if wrong := next(filter(None, map(_no_address_of_nats, urls)), ""):
+        raise FoundError("error", f"the address of NATS is not valid: {wrong}", reached=False)
     client = Client()
     causes: list[Exception] = []
 
@@ -117,6 +117,19 @@ async def nats(context: CheckContext, check: NatsCheck) -> Passed:
     server = {"version": str(version), "major": version.major, "max_payload": client.max_payload}
     judge(check.expect, context.names(answer=text, json=found, server=server, response_ms=took_s * 1000))
     return Passed(said=f"NATS answers{f' on {check.request}' if check.request else ''}", latencies_s=(took_s,))
+
+
+def _no_address_of_nats(url: str) -> str:
+    """Say what is wrong with an address; the client itself would end with an error of its own code."""
+    scheme, slashes, rest = url.rpartition("://")
+    if slashes and scheme not in _NATS_SCHEMES:
+        return f"it begins with {', '.join(f'{name}://' for name in _NATS_SCHEMES)}"
+    parts = urlsplit(f"//{rest}")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        return str(error)
+    return "" if parts.hostname else "it has no host"
 
 
 async def _requested(context: CheckContext, check: NatsCheck, client: Any) -> str | None:
