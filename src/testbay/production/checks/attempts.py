@@ -45,12 +45,14 @@ def result_of(
 
 async def attempt(context: CheckContext, check: Check, instance: str, cleanups: list[Result]) -> Passed | FoundError:
     """Run a check once; a journey adds the result of its cleanup to `cleanups`."""
+    # Or another check's cookie would log it in, or not, as it happens.
+    own = client(context.client.connector, direct=context.direct, owner=False)
+    context = replace(context, client=own, cookies=set())
     try:
-        # Or another check's cookie would log it in, or not, as it happens.
-        async with client(context.client.connector, direct=context.direct, owner=False) as own:
-            return await _ask(replace(context, client=own), check, instance, cleanups)
+        async with own:
+            return await _ask(context, check, instance, cleanups)
     except FoundError as error:
-        return error
+        return context.without_cookies(error)
     except Exception as error:  # noqa: BLE001 - one strange answer must not take the verdicts of all others with it
         return FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
 
@@ -104,7 +106,7 @@ async def _travel(context: CheckContext, check: JourneyCheck, cleanups: list[Res
             try:
                 cleaned = await _to_its_end(journey.clean())
             except FoundError as error:
-                cleaned = error
+                cleaned = context.without_cookies(error)
             if not cleanups or cleanups[0].verdict in HARMLESS:  # of several attempts the one that left something
                 cleanups[:] = [replace(result_of(context, check, cleaned, began), check=f"{check.id}/cleanup")]
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 _PASSWORD = re.compile(r"(?<=://)[^\s/?#@'\"]*:[^\s/?#@'\"]+(?=@)")
+# What answers repeat of a login: `Bearer` or `Basic` with something that is no word, and tokens in JSON (JWT).
+_LOGIN = re.compile(r"(?i:(?<=\bbearer )|(?<=\bbasic ))(?=\S*\d|\S{16})[\w.~+/=-]{8,}|\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}")
 
 
 class FoundError(Exception):
@@ -57,7 +59,8 @@ class CheckContext:
     """The context of one run of checks.
 
     `secrets` grows with captured values; `deadline` is on the monotonic clock. `direct` means without a proxy; `tls`
-    knows the trusted certificates; `commit` is the one that the gate found running.
+    knows the trusted certificates; `commit` is the one that the gate found running. `cookies` are the values that the
+    target set in one attempt: with them anyone could go on with its session.
     """
 
     base_url: str = field(repr=False)  # may hold a password
@@ -73,6 +76,7 @@ class CheckContext:
     tls: ssl.SSLContext
     secrets: set[str] = field(default_factory=set, repr=False)
     commit: str = ""
+    cookies: set[str] = field(default_factory=set, repr=False)
 
     @property
     def left_s(self) -> float:
@@ -88,9 +92,17 @@ class CheckContext:
         return Scope(self, known)
 
     def masked(self, text: str) -> str:
-        """Mask every form of a secret, the beginning of one that was cut off, and passwords in addresses."""
+        """Mask every form of a secret, the beginning of one that was cut off, logins, and passwords in addresses."""
         text = masking.masked_cut(text, self.secrets) if self.secrets else text
+        text = _LOGIN.sub(masking.MASK, text)
         return _PASSWORD.sub(masking.MASK, text) if "@" in text else text
+
+    def without_cookies(self, error: FoundError) -> FoundError:
+        """Mask the attempt's cookies: only here, as that takes a millisecond, and what passed shows none."""
+        if not self.cookies:
+            return error
+        said, *evidence = (masking.masked_cut(text, self.cookies) for text in (error.said, *error.evidence))
+        return FoundError(error.verdict, said, evidence, reached=error.reached)
 
 
 @dataclass(frozen=True)

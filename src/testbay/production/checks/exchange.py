@@ -132,6 +132,7 @@ async def _sent(context: CheckContext, table: Exchange, scope: Scope, path: str)
         data = None if method in ("GET", "HEAD") else _content(context.root, table, scope)
         kind = {"content-type": "application/json"} if isinstance(data, bytes) else {}
         response = await context.client.request(method, url, headers=kind | headers, data=data, allow_redirects=False)
+        context.cookies.update(map(_cookie, response.headers.getall("set-cookie", ())))
         to = response.headers.get("location")
         if not table.follow or response.status not in _REDIRECTS or to is None:
             return response
@@ -147,6 +148,10 @@ async def _sent(context: CheckContext, table: Exchange, scope: Scope, path: str)
             raise FoundError("fail", f"{asked} redirects to {whither}, which is not the target: not followed")
         url = url.with_user(home.user).with_password(home.password)  # an absolute address has no login
     raise FoundError("fail", f"{asked} redirects more than {_MAX_REDIRECTS} times, last to {url.path}")
+
+
+def _cookie(header: str) -> str:
+    return header.partition(";")[0].partition("=")[2].strip('" ')
 
 
 def _content(root: Path, table: Exchange, scope: Scope) -> "bytes | aiohttp.FormData | None":

@@ -94,7 +94,8 @@ async def once(context: CheckContext, live: Live, rollout: Rollout) -> Response:
         # Without the cookies of the last time: by them a load balancer would lead to the same instance again.
         client(context.client.connector, direct=context.direct, owner=False) as own,
     ):
-        answer = await exchange(replace(context, client=own), table, context.scope(), progress)
+        asking = replace(context, client=own, cookies=set())
+        answer = await exchange(asking, table, context.scope(), progress)
     values, why = answer.values, ""
     served = condition(live.expect).beside("expected_sha", context.names(**values))
     context.commit = one_line(served) if isinstance(served, str) else ""
@@ -107,7 +108,7 @@ async def once(context: CheckContext, live: Live, rollout: Rollout) -> Response:
         else:
             return answer
     why += _ABBREVIATED if _is_abbreviated(context.commit, rollout.expected) else ""
-    raise FoundError("stale" if context.commit else "fail", why, [answer.line()])
+    raise asking.without_cookies(FoundError("stale" if context.commit else "fail", why, [answer.line()]))
 
 
 def _is_abbreviated(*commits: str) -> bool:

@@ -158,7 +158,7 @@ class Watcher:
         try:
             return await http.ask(context, job.check, job.instance)
         except FoundError as error:
-            return error
+            return context.without_cookies(error)
         except Exception as error:  # noqa: BLE001 - one strange answer must not end the watcher
             return FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
 
@@ -166,15 +166,10 @@ class Watcher:
         assert watched.context is not None
         until = time.monotonic() + job.check.timeout + 5
         if job.is_plain:
-            return replace(watched.context, deadline=until, expected_sha=watched.expected, run_id=run_id())
-        return replace(
-            watched.context,
-            client=watched.own_client,
-            deadline=until,
-            expected_sha=watched.expected,
-            run_id=run_id(),
-            secrets=set(watched.secrets),
-        )
+            fresh = replace(watched.context, cookies=set())
+        else:
+            fresh = replace(watched.context, client=watched.own_client, secrets=set(watched.secrets))
+        return replace(fresh, deadline=until, expected_sha=watched.expected, run_id=run_id())
 
     async def _follow(self, watched: WatchedTarget) -> None:
         """Ask which build answers, as long as the watcher runs."""

@@ -92,6 +92,16 @@ HTML = b"<html><h1>Bad Gateway</h1></html>"
             "headers['set-cookie'] == 'b'",
             "headers['set-cookie'] == 'b': 'a' is not == 'b'",
         ),
+        (
+            answer(b'{"you sent": "sid=0123456789abcdef"}', 'Set-Cookie: sid="0123456789abcdef"; HttpOnly'),
+            "headers['set-cookie'] == json['you sent']",
+            "headers['set-cookie'] == json['you sent']: 'sid=\"***\"; HttpOnly' is not == 'sid=***'",
+        ),
+        (
+            answer(b"Bearer bXkgb3du.x-1, Basic QWxhZGRpbjpvcGVu, Basic authentication, eyJhbGciOiJIUzI1.eyJz.dB"),
+            "text == ''",
+            "text == '': 'Bearer ***, Basic ***, Basic authentication, ***' is not == ''",
+        ),
     ],
 )
 def test_a_wrong_answer_fails_in_one_line(ask: Ask, listen: Listen, server: Any, rule: str, said: str | None) -> None:

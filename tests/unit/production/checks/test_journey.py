@@ -18,6 +18,7 @@ from testbay.production.checks.runner import names
 
 Ask = Callable[..., Report]
 TOKEN = "tok-5f2c9d0e-very-secret"
+SESSION = "s-7c41b6e2a9"
 WRITABLE = '[target.here]\nbase_url = "http://127.0.0.1:PORT"\nwrites = true\n'
 
 JOURNEY = """
@@ -101,6 +102,8 @@ def users() -> Iterator[Users]:
             status, data = made.answer(self.command, self.path, body, self.headers.get("authorization", ""))
             answer = json.dumps(data).encode()
             self.send_response(status)
+            if self.path == "/login":
+                self.send_header("Set-Cookie", f"session={SESSION}; HttpOnly")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
@@ -230,12 +233,13 @@ def test_where_nothing_was_reached_nothing_is_cleaned(ask: Ask) -> None:
 
 
 def test_a_secret_is_never_shown(go: Callable[..., Report], users: Users) -> None:
-    """Neither what was captured nor what came from the environment, though the service repeats both."""
-    users.instead["/users/7"] = (401, {"password": "pw-0123456789", "token": TOKEN, "x": "tok-5f2c9d0e-ver"})
+    """Not what was captured, came from the environment or is a session, though the service repeats them all."""
+    repeated = {"password": "pw-0123456789", "token": TOKEN, "x": "tok-5f2c9d0e-ver", "session": SESSION}
+    users.instead["/users/7"] = (401, repeated)
     text = go().as_json()
 
     assert "step 3 of 3: status == 200: 401" in text
-    assert [part for part in (TOKEN, "pw-0123456789", "tok-5f2c") if part in text] == []
+    assert [part for part in (TOKEN, "pw-0123456789", "tok-5f2c", SESSION) if part in text] == []
 
 
 def test_an_absent_secret_is_an_error_before_anything_is_sent(ask: Ask, users: Users) -> None:
