@@ -157,8 +157,9 @@ def _jobs(made: _Made, now: float) -> Jobs:
 def _listening(jobs: Jobs, cycle: Cycle) -> Callable[[HeartbeatCheck], Awaitable[Passed]]:
     async def ask(check: HeartbeatCheck) -> Passed:
         store = cycle.recorder.store
-        calls = await asyncio.get_running_loop().run_in_executor(cycle.keeper, store.beats, check.id)
-        return jobs.judge(check, calls, cycle.recorder.clock())
+        now = cycle.recorder.clock()
+        calls = await asyncio.get_running_loop().run_in_executor(cycle.keeper, store.beats, check.id, now)
+        return jobs.judge(check, calls, now)
 
     return ask
 

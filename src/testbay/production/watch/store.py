@@ -37,12 +37,12 @@ FILE = "watch.db"
 VERSION = 1
 HOUR_S, DAY_S = 3600, 86400
 HOURS_KEPT_S, DAYS_KEPT_S = 92 * DAY_S, 5 * 366 * DAY_S
-_NOTES_KEPT = 1000  # incidents with their time lines, the newest
+_NOTES_KEPT = 1000  # incidents with their time lines, the newest; of each job's calls as many, however old
 _SUM = """insert into sums values (?,?,?,?,?,?,?,?,?,?,?) on conflict do update set passed=passed+excluded.passed,
 failed=failed+excluded.failed, stale=stale+excluded.stale, skipped=skipped+excluded.skipped,
 errors=errors+excluded.errors, took_us=took_us+excluded.took_us, timed=timed+excluded.timed,
 most_us=max(most_us, excluded.most_us)"""
-_BEATS = """with calls as (select rowid as id, at, kind from beats where name=? and kind != 'log'),
+_BEATS = """with calls as (select rowid as id, at, kind from beats where name=:name and kind != 'log' and at <= :now),
 newest as (select id from calls order by at desc limit 1),
 ended as (select id from calls where kind in ('ok', 'fail') order by at desc limit 1),
 good as (select id, at from calls where kind='ok' order by at desc limit 1),
@@ -151,35 +151,46 @@ class WatchStore:
     def beat(self, name: str, at: float, kind: str, text: str) -> None:
         with self._connection as db:
             db.execute("insert into beats values (?,?,?,?)", (name, at, kind, text))
-            db.execute("delete from beats where name=? and at < ?", (name, at - 30 * DAY_S))
+            query = """delete from beats where name=? and at < ? and rowid <
+                (select rowid from beats where name=? order by rowid desc limit 1 offset ?)"""
+            db.execute(query, (name, at - 30 * DAY_S, name, _NOTES_KEPT))
 
-    def beats(self, name: str) -> list[JobCall]:
-        """The calls by which a job is judged, the newest first: the last, last end, last good one, and its start."""
-        return [JobCall(*row) for row in self._connection.execute(_BEATS, (name,))]
+    def beats(self, name: str, now: float) -> list[JobCall]:
+        """The calls by which a job is judged, the newest first: the last, last end, last good one, and its start.
+
+        A call from the future came while the clock was wrong: it would excuse the job until then.
+        """
+        return [JobCall(*row) for row in self._connection.execute(_BEATS, {"name": name, "now": now})]
 
     def tidy(self, now: float, keep_s: float) -> None:
-        """Sum up and compress the completed hours, and delete what is too old."""
+        """Sum up and compress the completed hours; for each, delete two of those that are too old.
+
+        So a clock that jumps ahead takes hardly any of the history with it, and time without a watcher counts for none.
+        """
         until_s = int(now // HOUR_S) * HOUR_S
         with self._connection as db:
             rows = db.execute(
                 "select series, at_ms, verdict, took_us from rounds where at_ms < ? order by series, at_ms",
                 (until_s * 1000,),
             )
+            packed: set[int] = set()
             for (series, start_s), found in itertools.groupby(rows, key=_hour):
-                self._pack(series, start_s, [PackedRound(*row[1:]) for row in found], until_s - keep_s)
+                self._pack(series, start_s, [PackedRound(*row[1:]) for row in found])
+                packed.add(start_s)
             db.execute("delete from rounds where at_ms < ?", (until_s * 1000,))
-            db.execute("delete from hours where start_s < ?", (until_s - keep_s,))
-            db.execute("delete from sums where width_s=? and start_s < ?", (HOUR_S, now - HOURS_KEPT_S))
-            db.execute("delete from sums where width_s=? and start_s < ?", (DAY_S, now - DAYS_KEPT_S))
+            if packed:
+                days = {start_s for start_s in packed if start_s % DAY_S == 0}
+                _drop(db, "hours", "true", until_s - keep_s, len(packed))
+                _drop(db, "sums", f"width_s={HOUR_S}", now - HOURS_KEPT_S, len(packed))
+                _drop(db, "sums", f"width_s={DAY_S}", now - DAYS_KEPT_S, len(days))
             self._tidy_incidents(db)
 
-    def _pack(self, series: int, start_s: int, found: list[PackedRound], oldest_s: float) -> None:
+    def _pack(self, series: int, start_s: int, found: list[PackedRound]) -> None:
         db = self._connection
-        if start_s >= oldest_s:
-            known = db.execute("select data from hours where series=? and start_s=?", (series, start_s)).fetchone()
-            before = list(packing.unpacked(known[0], start_s * 1000)) if known else []
-            data = packing.packed(sorted([*before, *found]), start_s * 1000)
-            db.execute("insert or replace into hours values (?,?,?)", (series, start_s, data))
+        known = db.execute("select data from hours where series=? and start_s=?", (series, start_s)).fetchone()
+        before = list(packing.unpacked(known[0], start_s * 1000)) if known else []
+        data = packing.packed(sorted([*before, *found]), start_s * 1000)
+        db.execute("insert or replace into hours values (?,?,?)", (series, start_s, data))
         counts = [sum(packed.verdict == place for packed in found) for place in range(len(VERDICTS))]
         times = [packed.took_us for packed in found if packed.took_us is not None]
         totals = (*counts, sum(times), len(times), max(times, default=0))
@@ -202,6 +213,12 @@ class WatchStore:
         return known
 
 
+def _drop(db: sqlite3.Connection, table: str, which: str, before_s: float, came: int) -> None:
+    """Delete the oldest starts before a moment, twice as many as came at most."""
+    oldest = f"select distinct start_s from {table} where {which} order by start_s limit {2 * came}"  # noqa: S608 - ours
+    db.execute(f"delete from {table} where {which} and start_s < ? and start_s in ({oldest})", (before_s,))  # noqa: S608
+
+
 def _hour(row: tuple[int, int, int, int | None]) -> tuple[int, int]:
     """Return the series of a round, and the start of its hour in seconds."""
     series, at_ms, *_ = row
@@ -214,8 +231,10 @@ def connect(file: Path, *, writes: bool = True) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: It cannot be opened, or holds something else.
     """
-    how = "rwc" if writes else "ro"
-    made = sqlite3.connect(f"{file.absolute().as_uri()}?mode={how}", uri=True, check_same_thread=False, timeout=30)
+    how = "mode=rwc" if writes else "mode=ro"
+    if not writes and not os.access(file.parent, os.W_OK) and not file.with_name(f"{file.name}-wal").exists():
+        how += "&immutable=1"  # no watcher is at work there, and SQLite has no place for a file of its own
+    made = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, check_same_thread=False, timeout=30)
     try:
         version = made.execute("pragma user_version").fetchone()[0]
         if version not in (0, VERSION):  # before anything is changed: the newer testbay will come back to it

@@ -76,9 +76,12 @@ class OutageTracker:
         """Post reminders of incidents that go on."""
         for one in list(self.incidents.values()):
             again_s = self.rule(one.service).again_s
-            if again_s and one.goes_on and one.announced and now >= one.announced + (one.reminded + 1) * again_s:
-                number = int((now - one.announced) / again_s)
+            if not (again_s and one.goes_on and one.announced):
+                continue
+            number = max(0, int((now - one.announced) / again_s))
+            if number != one.reminded:  # fewer: the clock was set back
                 self._keep(replace(one, reminded=number))
+            if number > one.reminded:
                 self._post(one.id, "again", number, now)
 
     def forget(self, known: Iterable[Series], now: float) -> None:

@@ -77,7 +77,7 @@ def _incident(db: sqlite3.Connection, one: Incident) -> IncidentView:
 def check(folder: Path, current: CheckState, now: float) -> CheckView:
     """A check with every round of the last day."""
     with closing(store.connect(folder / FILE, writes=False)) as db:
-        rounds = _rounds(db, current.series, now - DAY_S)
+        rounds = _rounds(db, current.series, now)
         windows = {"24 hours": 1, "7 days": 7, "30 days": 30, "90 days": 90}
         counted = export.shares(db, now, windows).get(current.series, {})
         mine = [one for one in store.newest_incidents(db, 200) if current.series in one.members][:20]
@@ -98,7 +98,9 @@ def check(folder: Path, current: CheckState, now: float) -> CheckView:
     )
 
 
-def _rounds(db: sqlite3.Connection, series: Series, since: float) -> list[PackedRound]:
+def _rounds(db: sqlite3.Connection, series: Series, now: float) -> list[PackedRound]:
+    """List the rounds of the last day; those from the future came while the clock was wrong."""
+    since = now - DAY_S
     query = "select id from series where (service, target, name, instance) = (?,?,?,?)"
     found = db.execute(query, series).fetchone()
     if not found:
@@ -109,7 +111,7 @@ def _rounds(db: sqlite3.Connection, series: Series, since: float) -> list[Packed
         made += packing.unpacked(data, start_s * 1000)
     query = "select at_ms, verdict, took_us from rounds where series=? order by at_ms"
     made += [PackedRound(*row) for row in db.execute(query, found)]
-    return [one for one in made if one.at_ms >= since * 1000]
+    return [one for one in made if since * 1000 <= one.at_ms <= now * 1000]
 
 
 def _path(rounds: Sequence[PackedRound], top_ms: float, now: float) -> str:

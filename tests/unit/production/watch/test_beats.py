@@ -8,7 +8,7 @@ from testbay.manifest.probes import HeartbeatCheck
 from testbay.production.checks.context import FoundError
 from testbay.production.watch.beats import Jobs
 from testbay.production.watch.records import JobCall
-from testbay.production.watch.store import WatchStore
+from testbay.production.watch.store import DAY_S, WatchStore
 
 BACKUP = HeartbeatCheck.model_validate({"kind": "heartbeat", "id": "backup", "token": "${BEAT}", "within": "1h"})
 
@@ -23,7 +23,7 @@ def test_a_job_that_says_much_is_not_late(tmp_path: Path) -> None:
         *((60 + at, "log") for at in range(30)),
     ):
         made.beat("backup", at, kind, kind)
-    calls = made.beats("backup")
+    calls = made.beats("backup", 100)
     made.close()
     found = Jobs(checks={}, environ={"BEAT": "x" * 16}, began=-9000.0).judge(BACKUP, calls, 100)
 
@@ -43,8 +43,19 @@ def test_a_job_that_failed_is_not_well_while_it_is_tried_again(tmp_path: Path) -
     made = WatchStore(tmp_path)
     for at, kind in ((10, "ok"), (20, "fail"), (30, "start")):
         made.beat("backup", at, kind, "no room")
-    calls = made.beats("backup")
+    calls = made.beats("backup", 35)
     made.close()
 
     with pytest.raises(FoundError, match=r"^the job reported a failure 15 s ago: no room$"):
         Jobs(checks={}, environ={"BEAT": "x" * 16}).judge(BACKUP, calls, 35)
+
+
+def test_a_call_that_a_wrong_clock_dated_excuses_nothing(tmp_path: Path) -> None:
+    """It came while the clock was ahead, so it would be the newest for weeks; nor does it take older calls with it."""
+    made = WatchStore(tmp_path)
+    for at, kind in ((10, "ok"), (90 * DAY_S, "ok"), (20, "fail")):
+        made.beat("backup", at, kind, "")
+    calls = made.beats("backup", 35)
+    made.close()
+
+    assert calls == [(20.0, "fail", ""), (10.0, "ok", "")]

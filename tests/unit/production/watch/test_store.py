@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 import random
 import sqlite3
 from contextlib import closing
@@ -14,6 +15,7 @@ import pytest
 from testbay.errors import HistoryError
 from testbay.production.history.slowness import Series
 from testbay.production.watch import export, store, view
+from testbay.production.watch.facts import CheckState
 from testbay.production.watch.packing import PackedRound
 from testbay.production.watch.records import Changes, Incident, Standing
 from testbay.production.watch.store import DAY_S, HOUR_S, WatchStore
@@ -65,6 +67,22 @@ def test_rounds_become_hours_and_sums(tmp_path: Path) -> None:
     assert (counts, hours) == ([(HOUR_S, 2 * 9 * 1440), (DAY_S, 2 * 9 * 1440)], 2 * 7 * 24)
 
 
+def test_a_clock_that_jumps_ahead_takes_no_history_with_it(tmp_path: Path) -> None:
+    """Two hours at most of those that it makes too old, and the rounds of the present hour are kept, too."""
+    folder = filled(tmp_path, checks=1, days=3)
+    made, now, series = WatchStore(folder), START + 3 * DAY_S, Series("shop", "prod", "check-0")
+    made.write([(series, "http", PackedRound(now * 1000, 0, 1))], Changes())
+    for later in (30, 3000):
+        made.tidy(now + later * DAY_S, 7 * DAY_S)
+    made.close()
+    with closing(store.connect(folder / store.FILE, writes=False)) as db:
+        hours = db.execute("select count(*), max(start_s) from hours").fetchone()
+        sums = db.execute("select width_s, count(*) from sums group by 1").fetchall()
+
+    assert (hours, sums) == ((3 * 24 + 1 - 2, now), [(HOUR_S, 3 * 24 + 1), (DAY_S, 4)])
+    assert view.check(folder, CheckState(series, "http", 60, "pass", Standing()), now - 1).rounds[0].at_ms < now * 1000
+
+
 def test_pages_and_lines_are_made_of_it(tmp_path: Path) -> None:
     """The lines as `testbay history` keeps them, and the page of ninety days."""
     now = START + 9 * DAY_S
@@ -104,6 +122,17 @@ def test_a_check_is_well_again_before_the_last_of_its_incident(tmp_path: Path) -
     *_, line = export.history(tmp_path, datetime.fromtimestamp(START + 2 * HOUR_S, UTC)).entries
 
     assert [(one.check, one.verdict) for one in line.outcomes] == [("first", "pass"), ("last", "fail")]
+
+
+def test_a_folder_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A volume that is mounted read-only: SQLite would make a file beside the history."""
+    folder = filled(tmp_path, checks=1, days=1)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with closing(store.connect(folder / store.FILE, writes=False)) as db:
+        db.execute("select count(*) from hours").fetchone()
+        beside = [file.name for file in folder.glob("watch.db-*")]
+
+    assert beside == []
 
 
 def test_one_watcher_at_a_time(tmp_path: Path) -> None:
