@@ -133,6 +133,16 @@ class InterruptedRunError(BayError):
     exit_code = 130
 
 
+def remedy(error: OSError, other: str) -> str:
+    """Return what to do about a file that cannot be used: `other`, unless the disk is at fault."""
+    todo = {
+        errno.ENOSPC: "make room on the disk",
+        errno.EDQUOT: "make room within your quota",
+        errno.EROFS: "work in a folder that can be written",
+    }
+    return todo.get(error.errno or 0, other)
+
+
 def unusable(error: OSError) -> FilesError:
     """Turn an OSError into an error of testbay's own, with a remedy."""
     reason = error.strerror or str(error)
@@ -141,14 +151,9 @@ def unusable(error: OSError) -> FilesError:
     import traceback  # a guard imports this module, and never gets here
 
     frame = traceback.extract_tb(error.__traceback__)[-1:]
-    todo = {
-        errno.ENOSPC: "make room on the disk",
-        errno.EDQUOT: "make room within your quota",
-        errno.EROFS: "work in a folder that can be written",
-    }
     return FilesError(
         f"{error.filename or 'a file'}: cannot be used: {reason}",
         why="the system refused what testbay needs to do there",
-        todo=todo.get(error.errno or 0, "make it usable for this user"),
+        todo=remedy(error, "make it usable for this user"),
         evidence="".join(f"{Path(at.filename).name}, line {at.lineno}" for at in frame),
     )

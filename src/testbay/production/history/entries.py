@@ -23,7 +23,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from testbay.errors import HistoryError
+from testbay.errors import HistoryError, remedy
 from testbay.manifest.checkbase import Phase
 from testbay.output import write_whole
 from testbay.production.checks.report import Name, Report, Verdict
@@ -286,8 +286,9 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _unusable(folder: Path, error: OSError) -> HistoryError:
+    todo = "name a folder that holds a history and nothing else, or one that is not there yet"
     return HistoryError(
         f"history: {folder} cannot be used",
         why=str(error),
-        todo="name a folder that holds a history and nothing else, or one that is not there yet",
+        todo=remedy(error, todo),
     )

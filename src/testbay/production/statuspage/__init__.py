@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from testbay.errors import ManifestError
+from testbay.errors import ManifestError, remedy
 from testbay.output import write_whole
 from testbay.production.history.entries import Entry, History
 from testbay.production.statuspage import wording
@@ -32,7 +32,9 @@ def make(known: History, now: datetime, folder: Path, title: str | None) -> Page
             write_whole(folder / name, text)
     except OSError as error:
         raise ManifestError(
-            f"{folder}: the status page cannot be written", why=str(error.strerror), todo="name a folder for it alone"
+            f"{folder}: the status page cannot be written",
+            why=str(error.strerror),
+            todo=remedy(error, "name a folder for it alone"),
         ) from None
     return page
 

@@ -1,16 +1,22 @@
 """The files of the status page as text; how they look in a browser is in tests/system."""
 
+import errno
 import json
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from tests.samples.histories import NOW, every_six_hours, run
 from tests.unit.harness.run.report.test_report import HOSTILE, Page
 
+from testbay.errors import BayError
 from testbay.production import statuspage
+from testbay.production.history import entries
 from testbay.production.history.entries import Entry, History, merge
 from testbay.production.statuspage import page as pages
 from testbay.production.statuspage import wording
@@ -185,3 +191,25 @@ def test_lengths_are_told_as_people_do(minutes: int, told: str, rough: str) -> N
     span = timedelta(minutes=minutes)
 
     assert (wording.length(span), wording.roughly(span)) == (told, rough)
+
+
+@pytest.mark.parametrize(
+    ("module", "write"),
+    [
+        (statuspage, lambda folder: statuspage.make(History(), NOW, folder, None)),
+        (entries, lambda folder: entries.append(folder, [run(1, health="pass")], NOW)),
+    ],
+)
+def test_a_full_disk_is_told_as_such(
+    module: ModuleType, write: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The folder that was named is not at fault, neither that of the page nor that of the history."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "write_whole", refuse)
+    with pytest.raises(BayError) as refused:
+        write(tmp_path / "site")
+
+    assert refused.value.todo == "make room on the disk"
