@@ -11,8 +11,9 @@ from testbay.harness.dependencies import ROOMS, postgres
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A module that an installed package registers as the dependency `queue`."""
+    """A module that an installed package registers as the dependency `queue`; it has PostgreSQL's members."""
     module = ModuleType("some_queue")
+    vars(module).update({name: value for name, value in vars(postgres).items() if not name.startswith("_")})
     monkeypatch.setitem(sys.modules, "some_queue", module)
     point = metadata.EntryPoint(name="queue", value="some_queue", group="testbay.dependencies")
     monkeypatch.setattr(metadata, "entry_points", lambda **_: metadata.EntryPoints([point]))
@@ -22,29 +23,22 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_a_room_of_a_package_is_found(registered: ModuleType) -> None:
     """It satisfies the Protocol as a module does that testbay brings."""
-    for name in postgres.__all__:
-        setattr(registered, name, getattr(postgres, name))
     registered.NAME = "queue"  # type: ignore[attr-defined]
-    registered.landlord, registered.keeper = postgres.landlord, postgres.keeper  # type: ignore[attr-defined]
 
     assert dependencies.ROOMS["queue"] is registered
 
 
 def test_an_unfinished_room_is_refused(registered: ModuleType) -> None:
     """The message lists what it lacks."""
-    for name in postgres.__all__:
-        setattr(registered, name, getattr(postgres, name))
     del registered.probe
 
     with pytest.raises(ManifestError, match=r"dependency 'queue' is incomplete: it lacks .*probe"):
         dependencies.ROOMS["queue"]
 
 
-def test_a_room_with_another_name_is_refused(registered: ModuleType) -> None:
+@pytest.mark.usefixtures("registered")
+def test_a_room_with_another_name_is_refused() -> None:
     """Two names for one thing would meet in no record."""
-    for name in (*postgres.__all__, "landlord", "keeper"):
-        setattr(registered, name, getattr(postgres, name))
-
     with pytest.raises(ManifestError, match="dependency 'queue' calls itself 'postgres'"):
         dependencies.ROOMS["queue"]
 

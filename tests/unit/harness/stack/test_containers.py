@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from testbay.harness.dependencies import postgres
+from testbay.harness.dependencies import ROOMS
 from testbay.harness.engines import compose as engine
 from testbay.harness.plans import Published, name_of
 from testbay.harness.stack import containers
@@ -105,7 +105,7 @@ def test_a_mount_of_configuration_is_read_only(tmp_path: Path) -> None:
 
 def test_an_image_that_does_not_begin_as_root_gets_a_fresh_volume() -> None:
     """A RAM disk belongs to root; a volume of the stack's own takes the folder's owner, and goes with the stack."""
-    folder = postgres.described(service(image="timescale/timescaledb-ha:pg16")).data[0]
+    folder = ROOMS["postgres"].described(service(image="timescale/timescaledb-ha:pg16")).data[0]
     volumes = (Volume(type="volume", source="pgdata", target=folder),)
     made = document(service(image="timescale/timescaledb-ha:pg16", volumes=volumes))
 

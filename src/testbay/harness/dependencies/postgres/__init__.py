@@ -19,26 +19,6 @@ from testbay.harness.dependencies.postgres.server import (
 from testbay.harness.dependencies.slots import Ground, Landlord
 from testbay.harness.dependencies.state import Keeper
 
-__all__ = [
-    "CONTAINER_PORT",
-    "DEFAULT_PORT",
-    "IMAGES",
-    "NAME",
-    "TITLE",
-    "configured",
-    "described",
-    "endpoint",
-    "environment",
-    "find",
-    "further",
-    "keeper",
-    "landlord",
-    "notes",
-    "plan",
-    "probe",
-    "url",
-]
-
 
 def landlord(ground: Ground) -> Landlord:
     """Give each slot a database."""
