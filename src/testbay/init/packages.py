@@ -1,14 +1,14 @@
 """The packages that a project depends on, from all kinds of files that list them."""
 
 import ast
-import configparser
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from testbay.init import syntax
+from testbay.init.files import ProjectFiles
 
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _EXTRAS = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*\[([^\]]*)\]")
@@ -17,27 +17,7 @@ _OF_PAGES = re.compile(r"(^|[-_.])docs?$")  # requirements/docs.txt: the documen
 _KEYWORDS = ("install_requires", "extras_require", "tests_require", "setup_requires")
 
 
-class Readable(Protocol):
-    """The part of `Project` that is needed here; importing Project itself would be a cycle."""
-
-    @property
-    def root(self) -> Path:
-        """The project's folder."""
-
-    def text(self, name: str) -> str:
-        """The text of a file."""
-
-    def toml(self, name: str) -> dict[str, Any]:
-        """The content of a TOML file."""
-
-    def ini(self, name: str) -> configparser.RawConfigParser:
-        """The content of an INI file."""
-
-    def table(self, *keys: str) -> dict[str, Any]:
-        """A table of pyproject.toml."""
-
-
-def named(project: Readable, left_out: Collection[str] = ()) -> dict[str, str]:
+def named(project: ProjectFiles, left_out: Collection[str] = ()) -> dict[str, str]:
     """Map every package to the file that names it; if several do, to the most usual one.
 
     `left_out` are extras in pyproject.toml that do not count.
@@ -53,7 +33,7 @@ def names(texts: Iterable[str]) -> list[str]:
     return [name for name in map(_package, texts) if name]
 
 
-def extras(project: Readable) -> dict[str, str]:
+def extras(project: ProjectFiles) -> dict[str, str]:
     """Map every extra to the requirement that asks for it, with its file: drivers are often installed so."""
     found: dict[str, str] = {}
     for file, texts in _lists(project):
@@ -63,7 +43,7 @@ def extras(project: Readable) -> dict[str, str]:
     return found
 
 
-def extra_names(project: Readable) -> set[str]:
+def extra_names(project: ProjectFiles) -> set[str]:
     """Return the names of the extras that pip installs on request, as in `pip install -e '.[dev]'`."""
     parser, section = project.ini("setup.cfg"), "options.extras_require"
     tables = [value for value in _arguments(project.text("setup.py"), "extras_require") if isinstance(value, ast.Dict)]
@@ -81,7 +61,7 @@ def requirement_files(root: Path, ending: str = "txt") -> list[str]:
     return sorted(str(file.relative_to(root)) for file in files if not _OF_PAGES.search(file.stem))
 
 
-def _lists(project: Readable, left_out: Collection[str] = ()) -> Iterator[tuple[str, list[str]]]:
+def _lists(project: ProjectFiles, left_out: Collection[str] = ()) -> Iterator[tuple[str, list[str]]]:
     yield "tox.ini", _lines(project, "tox.ini", "testenv", "deps")
     yield "Pipfile", _pipfile(project)
     yield "setup.cfg", _lines(project, "setup.cfg", "options", "install_requires")
@@ -93,7 +73,7 @@ def _lists(project: Readable, left_out: Collection[str] = ()) -> Iterator[tuple[
     yield "pyproject.toml", _pyproject(project, left_out)
 
 
-def _with_included(project: Readable, file: str, known: set[str]) -> Iterator[tuple[str, list[str]]]:
+def _with_included(project: ProjectFiles, file: str, known: set[str]) -> Iterator[tuple[str, list[str]]]:
     """Read a file of requirements, and before it those of the project that it includes by `-r`."""
     found: list[tuple[str, list[str]]] = []
     names = [file]
@@ -108,7 +88,7 @@ def _with_included(project: Readable, file: str, known: set[str]) -> Iterator[tu
     yield from reversed(found)
 
 
-def _pyproject(project: Readable, left_out: Collection[str]) -> list[str]:
+def _pyproject(project: ProjectFiles, left_out: Collection[str]) -> list[str]:
     hatch = project.table("tool", "hatch", "envs").values()
     poetry = [project.table("tool", "poetry"), *project.table("tool", "poetry", "group").values()]
     lists = [
@@ -136,12 +116,12 @@ def _table(group: Any, key: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _pipfile(project: Readable) -> list[str]:
+def _pipfile(project: ProjectFiles) -> list[str]:
     said = project.toml("Pipfile")
     return [name for key in ("packages", "dev-packages") for name in _table(said, key)]
 
 
-def _lines(project: Readable, file: str, section: str, option: str) -> list[str]:
+def _lines(project: ProjectFiles, file: str, section: str, option: str) -> list[str]:
     """Return the lines of an option of an INI file, or of all options of the section if `option` is empty."""
     parser = project.ini(file)
     if not parser.has_section(section):

@@ -1,22 +1,19 @@
-"""The files of a project: settings, packages, sources. They are read, never executed."""
+"""A project: its packages and sources, read from its files, never executed."""
 
 import ast
-import configparser
 import os
 import re
-import tomllib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
-from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 from testbay.init import packages
+from testbay.init.files import ProjectFiles
 from testbay.manifest.project import repository
 
-_LIMIT_BYTES = 500_000
 _LIMIT_FILES = 2_000
 _DEEPEST = 200  # parts in parts: "a" + "b" + … of more texts than that is data
 _NAMED = 5
@@ -76,41 +73,10 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Project:
+class Project(ProjectFiles):
     """A folder with a program in it. Paths are relative to `root`."""
 
-    root: Path
     results: dict[Callable[["Project"], Any], Any] = field(default_factory=dict, compare=False, repr=False)  # of `once`
-
-    def text(self, name: str) -> str:
-        """Read a file; empty if it is missing, too large or not UTF-8."""
-        path = self.root / name
-        try:
-            with path.open("rb") if path.is_file() else BytesIO() as file:  # reading a pipe would block
-                content = file.read(_LIMIT_BYTES + 1)
-            return content.decode("utf-8-sig") if len(content) <= _LIMIT_BYTES else ""
-        except (OSError, ValueError):
-            return ""
-
-    def toml(self, name: str) -> dict[str, Any]:
-        """Parse a TOML file; empty if it is missing or invalid."""
-        try:
-            return tomllib.loads(self.text(name))
-        except (ValueError, RecursionError):
-            return {}
-
-    def ini(self, name: str) -> configparser.RawConfigParser:
-        """Parse an INI file; without a section if it is missing or invalid."""
-        parser = configparser.RawConfigParser(strict=False)
-        try:
-            parser.read_string(self.text(name))
-        except configparser.Error:
-            return configparser.RawConfigParser()  # the other one may hold a part of the file
-        return parser
-
-    @cached_property
-    def pyproject(self) -> dict[str, Any]:
-        return self.toml("pyproject.toml")
 
     @cached_property
     def manage(self) -> str:
@@ -118,13 +84,6 @@ class Project:
         inner = sorted(str(file.relative_to(self.root)) for file in self.root.glob("*/manage.py"))
         names = ["manage.py"] if (self.root / "manage.py").is_file() else inner
         return names[0] if len(names) == 1 and "django" in self.text(names[0]) else ""
-
-    def table(self, *keys: str) -> dict[str, Any]:
-        """Return a table of pyproject.toml; empty if it is missing."""
-        found: Any = self.pyproject
-        for key in keys:
-            found = found.get(key) if isinstance(found, dict) else None
-        return found if isinstance(found, dict) else {}
 
     @cached_property
     def packages(self) -> dict[str, str]:
