@@ -17,8 +17,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from testbay.init import installing
 from testbay.init.project import Project
-from testbay.init.workflow import packages
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHAPES = REPOSITORY / "tests/samples/shapes"
@@ -77,7 +77,7 @@ def _install(root: Path, shape: str, wheel: Path, installer: str) -> str:
     make, pip = (f"{sys.executable} -m venv .venv", ".venv/bin/pip")
     if installer == "uv":
         make, pip = (f"{UV} venv --quiet --python {sys.executable} .venv", f"{UV} pip")
-    named = f"{packages(Project(root=root))} {_BESIDE.get(shape, '')} pytest"
+    named = f"{installing.arguments(Project(root=root))} {_BESIDE.get(shape, '')} pytest"
     return f"{make} && {pip} install --quiet 'testbay[embedded] @ {wheel.as_uri()}' {named}"
 
 

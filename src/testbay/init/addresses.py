@@ -11,7 +11,7 @@ from testbay.init import literals, mentions, settingsfiles
 from testbay.init.literals import UNKNOWN, text_of
 from testbay.init.project import Project, Source
 from testbay.init.settingsclasses import settings_classes
-from testbay.init.syntax import calls, keywords, last
+from testbay.init.syntax import calls, keywords, last, owner
 
 PORTS = {"postgres": 5432, "dragonfly": 6379, "nats": 4222}
 _SCHEMES = {
@@ -59,10 +59,9 @@ class FixedAddress:
 def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
     """Find the address of each of these servers: in the program, else in its tests, else in its settings files."""
     shared = constants(project)
-    tests = [source for source in project.sources if source.is_test]
     program = _of_sources(project.code, shared)
     found = _most_named((one for one in program if one.is_local or not project.is_library), needs)
-    found = _most_named(_of_sources(tests, shared), needs) | found
+    found = _most_named(_of_sources(project.tests, shared), needs) | found
     said = (address for where, named in settingsfiles.groups(project) for address in _of_settings(named, where))
     found = _most_named(said, needs) | found
     return _most_named(_of_library(project), needs) | found if project.is_library else found
@@ -78,7 +77,7 @@ def _of_library(project: Project) -> Iterator[FixedAddress]:
 
 def _of_sources(sources: Iterable[Source], shared: Mapping[str, str]) -> Iterator[FixedAddress]:
     for source in sources:
-        tries = source.is_test and source.path.name != "conftest.py"  # many a host there is made up
+        tries = source.is_test and not source.is_conftest  # many a host there is made up
         for address in of_source(source, shared, mentions.mentioned(source) if source.is_test else ()):
             if address.is_local or not tries:
                 yield address
@@ -156,7 +155,7 @@ def _of_call(call: ast.Call, named: Mapping[str, str]) -> str:
     name, bare = last(call.func), not call.args and not call.keywords
     if _is_of_redis(call, named):
         return "dragonfly"
-    if bare and name == "connect" and isinstance(call.func, ast.Attribute) and last(call.func.value) == "nats":
+    if bare and name == "connect" and owner(call) == "nats":
         return "nats"
     return "postgres" if name in _OF_POSTGRES and named.get("host") and {"db", "user"} & named.keys() else ""
 

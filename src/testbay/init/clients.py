@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from testbay.init.project import Project
-from testbay.init.syntax import assignments, calls, last, text_of
+from testbay.init.syntax import assignments, calls, last, owner, text_of
 
 _MAKERS = {
     "create_engine": "postgres",
@@ -38,7 +38,7 @@ def taken(project: Project) -> dict[str, str]:
     found: dict[str, str] = {}
     for source in project.code:
         for call in calls(source.nodes):
-            if need := maker(call.func):
+            if need := maker(call):
                 for name in (name for argument in _arguments(call) for name in _names(argument)):
                     found[(f"{source.path}{name}" if name.startswith(":") else name).lower()] = need
     return found
@@ -66,11 +66,10 @@ def _whole_values(node: ast.Dict) -> Iterator[ast.expr]:
     return (value for key, value in pairs if key is None or text_of(key).lower() not in _PARTS)
 
 
-def maker(function: ast.expr) -> str:
-    """Name the server whose client this function makes; empty for another function."""
-    name = last(function)
-    owner = last(function.value) if isinstance(function, ast.Attribute) else ""
-    return _MAKERS.get(f"{owner}.{name}") or _MAKERS.get(name, "")
+def maker(call: ast.Call) -> str:
+    """Name the server whose client a call makes; empty for another call."""
+    name = last(call.func)
+    return _MAKERS.get(f"{owner(call)}.{name}") or _MAKERS.get(name, "")
 
 
 def _arguments(call: ast.Call) -> list[ast.expr]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from testbay.errors import ManifestError
-from testbay.init import installed, itself, manifest, servers, testing, workflow
+from testbay.init import installed, installing, itself, manifest, servers, testing, workflow
 from testbay.init.project import Project, listed
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.files import manifest_file
@@ -38,7 +38,7 @@ def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "
         write(workflow.file(project), workflow.text(project), voice)
         _say_what_ci_lacks(project, environ, voice)
         if not itself.requirement():
-            voice.say(f"not found: {itself.NAMED if workflow.names_testbay(project) else itself.ADVICE}")
+            voice.say(f"not found: {itself.NAMED if installing.names_testbay(project) else itself.ADVICE}")
     if existing is None and not runs:
         voice.say("next: testbay run")
 

@@ -81,5 +81,5 @@ def below_src(project: Project) -> set[str]:
 def sets_path(project: Project) -> bool:
     """Return whether pytest's settings or a conftest.py put a folder on Python's path."""
     settings = str(project.table("tool", "pytest")) + "".join(map(project.text, ("pytest.ini", "tox.ini", "setup.cfg")))
-    settings += "".join(source.text for source in project.sources if source.path.name == "conftest.py")
+    settings += "".join(source.text for source in project.sources if source.is_conftest)
     return "pythonpath" in settings or "sys.path" in settings

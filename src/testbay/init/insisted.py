@@ -30,12 +30,11 @@ def insisted(project: Project, needs: Collection[str], *, defaults: bool = False
 
 def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) -> Iterator[FixedAddress]:
     """Find the addresses in conftest.py, and in another test those that it connects to or sets for the program."""
-    tests = [source for source in project.sources if source.is_test]
-    for source in sorted(tests, key=lambda one: one.path.name != "conftest.py"):
+    for source in sorted(project.tests, key=lambda one: not one.is_conftest):
         if source.tree is None:
             continue
         left_out = mentions.mentioned(source) | _replaceable(source.nodes)
-        if source.path.name != "conftest.py":
+        if not source.is_conftest:
             left_out |= set(source.nodes) - _used(source.nodes)
         yield from addresses.of_source(source, shared, left_out, defaults=defaults)
 
@@ -81,7 +80,7 @@ def _used(nodes: Iterable[ast.AST]) -> set[ast.AST]:
     """Collect the parts of a test that it gives to a client, or sets in the environment."""
     found: set[ast.AST] = set()
     for node in nodes:
-        connects = isinstance(node, ast.Call) and (maker(node.func) or last(node.func) == "setenv")
+        connects = isinstance(node, ast.Call) and (maker(node) or last(node.func) == "setenv")
         sets = isinstance(node, ast.Assign) and "environ[" in ast.unparse(node.targets[0])
         if connects or sets:
             found |= set(ast.walk(node))

@@ -8,7 +8,7 @@ from pathlib import Path
 from subprocess import SubprocessError
 
 from testbay import process
-from testbay.init import imports, workflow
+from testbay.init import imports, installing
 from testbay.init.project import Project
 from testbay.manifest.environments import environment, installer, is_of_a_tool, python_of, without_pytest
 
@@ -94,7 +94,7 @@ def _of_imports(project: Project, python: Path, lacking: Mapping[str, str]) -> I
 
 def _is_named(name: str, project: Project) -> bool:
     """Return whether a file of the project names a package like what is imported, or it is the project's own."""
-    own = name in imports.below_src(project) and workflow.is_built(project)
+    own = name in imports.below_src(project) and installing.is_built(project)
     return own or imports.is_brought(name, [*project.packages, *imports.by_extras(project)])
 
 
@@ -116,7 +116,7 @@ def _command(project: Project, python: Path, lacking: list[str]) -> str:
         runner = tool.partition(" ")[0]
         apart = runner in _ELSEWHERE and is_of_a_tool(python)
         return f"{tool} && {runner} run testbay run" if apart else tool
-    named = workflow.packages(project)
+    named = installing.arguments(project)
     others = " ".join(shlex.quote(imports.package(name)) for name in lacking)
     begin = f"{_NEW} pytest pytest-cov" if is_of_a_tool(python) else installer(python)
     return f"{begin} {named or others}"

@@ -3,7 +3,7 @@
 import ast
 
 from testbay.init.project import Finding, Project
-from testbay.init.syntax import calls, keywords, last, text_of
+from testbay.init.syntax import calls, keywords, last, owner, text_of
 
 _PARTS = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "db"}
 _DRIVERS = ("psycopg", "psycopg2", "asyncpg", "AsyncConnection", "Connection")
@@ -14,7 +14,7 @@ def variables(project: Project) -> list[Finding]:
     """Make a line for each variable, with the place of the first such call; none where every call has an address."""
     places = (
         f"{source.path}:{call.lineno} names no address"
-        for source in [*project.code, *(one for one in project.sources if one.is_test)]
+        for source in [*project.code, *project.tests]
         for call in calls(source.nodes)
         if _is_bare(call)
     )
@@ -25,8 +25,7 @@ def variables(project: Project) -> list[Finding]:
 
 def _is_bare(call: ast.Call) -> bool:
     """Return whether a driver connects with `""` or nothing in place of an address."""
-    owner = last(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-    connects = owner in _DRIVERS and last(call.func) in ("connect", "create_pool")
+    connects = owner(call) in _DRIVERS and last(call.func) in ("connect", "create_pool")
     unpacks = any(word.arg is None for word in call.keywords)
     empty = all(isinstance(part, ast.Constant) and not text_of(part) for part in call.args)
     return connects and empty and not unpacks and not _LEADING & keywords(call).keys()

@@ -4,7 +4,7 @@ import ast
 import re
 
 from testbay.init.project import Source
-from testbay.init.syntax import last
+from testbay.init.syntax import last, owner
 
 # These packages start servers or fakes at the address: a real server there would take their port.
 _STAND_INS = ("fakeredis", "mockredis", "birdisle", "pytest_postgresql", "pytest_redis", "testing", "py_pglite")
@@ -40,5 +40,5 @@ def _is_down(name: str) -> bool:
 
 def _only_mentions(call: ast.Call, source: Source) -> bool:
     """Return whether a call connects to no fixed address. `nats.connect()` of the fixture `nats` is such a call."""
-    fixture = isinstance(call.func, ast.Attribute) and last(call.func.value) == "nats" and _IMPORT not in source.text
+    fixture = owner(call) == "nats" and _IMPORT not in source.text
     return fixture or last(call.func) == "parametrize" or bool(_TAKES_TEXT.search(last(call.func)))

@@ -71,6 +71,10 @@ class Source:
         folders = {"tests", "test"} & set(self.path.parts[:-1])
         return bool(folders) or self.path.name.startswith(("test_", "conftest")) or self.path.stem in ("test", "tests")
 
+    @property
+    def is_conftest(self) -> bool:
+        return self.path.name == "conftest.py"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Project(ProjectFiles):
@@ -173,6 +177,10 @@ class Project(ProjectFiles):
     def code(self) -> list[Source]:
         """The program's sources, without tests, migrations, documentation and examples; those beside it come last."""
         return [source for source in (*self.sources, *self._beside) if _is_of_program(source)]
+
+    @property
+    def tests(self) -> list[Source]:
+        return [source for source in self.sources if source.is_test]
 
     @cached_property
     def _beside(self) -> list[Source]:

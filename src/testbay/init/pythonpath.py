@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from testbay.init import imports, workflow
+from testbay.init import imports, installing
 from testbay.init.project import Finding, Project
 
 
@@ -19,8 +19,8 @@ def _folders(project: Project, tests: str) -> Iterator[tuple[str, str]]:
     if project.manage:  # pytest-django looks for it only from the tests upwards
         program = Path(project.manage).parent
         yield from [] if Path(tests).is_relative_to(program) else [(str(program), project.manage)]
-    elif not workflow.is_built(project):
-        wanted = {name: str(one.path) for one in project.sources if one.is_test for name in one.imports}
+    elif not installing.is_built(project):
+        wanted = {name: str(one.path) for one in project.tests for name in one.imports}
         brought = [*project.packages, *imports.by_extras(project)]
         for name, where in wanted.items():
             folders = {folder for one in project.code for folder in _above(one.path, name)}

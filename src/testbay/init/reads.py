@@ -8,7 +8,7 @@ from dataclasses import replace
 from testbay.init import clients, dynaconf
 from testbay.init.project import ASIDE, Project, Source, once
 from testbay.init.settingsclasses import SettingsClasses, settings_classes
-from testbay.init.syntax import calls, keywords, last, text_of
+from testbay.init.syntax import calls, keywords, last, owner, text_of
 from testbay.init.variable import Read, sample_of
 
 _SERVER = re.compile(r"(postgres|postgresql|redis|valkey|nats)(\+\w+)?://")
@@ -31,10 +31,10 @@ def reads(project: Project) -> list[Read]:
     for read in dynaconf.reads(project):
         found.setdefault(read.name, read)
     besides = [s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.is_test]
-    besides.sort(key=lambda source: source.path.name != "conftest.py")
+    besides.sort(key=lambda source: not source.is_conftest)
     for source in [*project.code, *besides]:
         # A test may set what it tries; the program imports no script for CI, and no test the settings of a deployment.
-        tries = source.path.parts[0] in ASIDE or (source.is_test and source.path.name != "conftest.py")
+        tries = source.path.parts[0] in ASIDE or (source.is_test and not source.is_conftest)
         for one in _of_source(source, classes):
             read = replace(one, required=False) if tries or _is_of_deployment(project, source) else one
             known = found.get(read.name)
@@ -133,13 +133,13 @@ def _at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def _name_read(call: ast.Call) -> str:
     """Name the variable that a call of os.getenv, environ.get, env (environs, django-environ) or config reads."""
     name = last(call.func)
-    owner = last(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-    if name == "config" and owner == "dj_database_url":
+    holder = owner(call)
+    if name == "config" and holder == "dj_database_url":
         return text_of(keywords(call).get("env", ast.Constant("DATABASE_URL")))
-    if owner == "env" and name in _BY_THEMSELVES and not call.args:
+    if holder == "env" and name in _BY_THEMSELVES and not call.args:
         return _BY_THEMSELVES[name]
-    of_os = name in _OF_OS and owner in ("environ", "os", "") and (owner or name == "getenv")
-    of_packages = name in _OF_PACKAGES and (owner == "env" or (not owner and name in ("env", "config")))
+    of_os = name in _OF_OS and holder in ("environ", "os", "") and (holder or name == "getenv")
+    of_packages = name in _OF_PACKAGES and (holder == "env" or (not holder and name in ("env", "config")))
     asked = text_of(call.args[0]) if call.args and (of_os or of_packages) else ""
     return asked if asked.isidentifier() and asked.isupper() else ""
 

@@ -16,6 +16,11 @@ def last(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def owner(call: ast.Call) -> str:
+    """Return the name before the last one of what is called: `b` of `a.b.c()`; empty for a bare name."""
+    return last(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+
+
 def calls(nodes: Iterable[ast.AST]) -> Iterator[ast.Call]:
     return (node for node in nodes if isinstance(node, ast.Call))
 

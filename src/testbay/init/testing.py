@@ -109,7 +109,7 @@ def django_settings(project: Project) -> Finding | None:
 def demanded(project: Project) -> dict[str, Finding]:
     """Find the variables that conftest.py compares with one value, and ends pytest where they have another."""
     found: dict[str, Finding] = {}
-    for source in (source for source in project.sources if source.path.name == "conftest.py"):
+    for source in (source for source in project.sources if source.is_conftest):
         for comparison in filter(None, map(_demand, source.nodes)):
             read, value = comparison.left, text_of(comparison.comparators[0])
             name = text_of(read.args[0] if isinstance(read, ast.Call) and read.args else getattr(read, "slice", read))
@@ -148,7 +148,7 @@ def overruled(project: Project) -> list[str]:
 
 def own_servers(project: Project, needs: Collection[str], led: Collection[str]) -> list[str]:
     """Describe tests that start servers themselves instead of using testbay's; `led` files are given an address."""
-    tests = [source for source in project.sources if source.is_test and str(source.path) not in led]
+    tests = [source for source in project.tests if str(source.path) not in led]
     starters = [(source.path, next(filter(_STARTERS.get, source.imports), "")) for source in tests]
     by_import = [f"{path}: it starts {_STARTERS[name]} of its own ({name})" for path, name in starters if name]
     by_program = [f"{where} of its own" for need, where in started(project).items() if need in needs]
@@ -163,8 +163,8 @@ def own_servers(project: Project, needs: Collection[str], led: Collection[str]) 
 def started(project: Project) -> dict[str, str]:
     """Map the servers whose program the tests start themselves to the place: there it takes a port of its own."""
     found: dict[str, str] = {}
-    for source in project.sources:
-        if source.is_test and re.search(r"\bPopen\b|create_subprocess_|subprocess\.", source.text):
+    for source in project.tests:
+        if re.search(r"\bPopen\b|create_subprocess_|subprocess\.", source.text):
             for node in (node for node in source.nodes if isinstance(node, ast.Constant)):
                 if need := _PROGRAMS.get(program := Path(text_of(node)).name):
                     found.setdefault(need, f"{source.path}:{node.lineno}: it starts {program}")

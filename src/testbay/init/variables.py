@@ -104,7 +104,7 @@ def _of_users(project: Project) -> set[str]:
     """
     if not project.is_library:
         return set()
-    tests = {str(source.path) for source in project.sources if source.is_test}
+    tests = {str(source.path) for source in project.tests}
     known = list(_roles(project))
     led = {role.need for read, role in known if _is_whole(role) and _file(read) in tests}
     optional = [(read, role) for read, role in known if not read.required and not read.default]

@@ -7,7 +7,7 @@ import yaml
 from tests.unit.init.conftest import add
 
 from testbay import process
-from testbay.init import itself, workflow
+from testbay.init import installing, itself, workflow
 from testbay.init.project import Project
 
 APP = '[project]\nname = "a"\nversion = "1"\ndependencies = ["fastapi>=0.1"]\n'
@@ -90,7 +90,7 @@ def test_a_project_is_installed_as_its_files_say(
         (tmp_path / name).mkdir()
     project = Project(root=tmp_path)
 
-    assert workflow.packages(project) == packages
+    assert installing.arguments(project) == packages
     assert f"run: {line} 'testbay[embedded]'\n" in workflow.text(project)
 
 
@@ -145,7 +145,7 @@ def test_an_extra_that_alone_brings_what_is_imported_is_installed(project: Proje
     files = {"a/b.py": "import psycopg, fastapi\ntry:\n    import redis\nexcept ImportError: ...\n"}
     found = add(project, files | {"pyproject.toml": f"{APP}{BUILT}[project.optional-dependencies]\n{extras}\n"})
 
-    assert workflow.packages(found) == "-e '.[test,pg]'"
+    assert installing.arguments(found) == "-e '.[test,pg]'"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_what_only_another_tool_reads_is_installed_too(tmp_path: Path, name: str
     (tmp_path / "testbay.toml").touch()
     project = Project(root=tmp_path)
 
-    assert workflow.packages(project) == packages
+    assert installing.arguments(project) == packages
     assert f" install {packages} 'testbay[embedded]'\n" in workflow.text(project)
 
 
@@ -209,7 +209,7 @@ def test_a_file_with_a_strange_name_is_quoted(tmp_path: Path) -> None:
     """The line is read by a shell."""
     (tmp_path / "requirements dev;id.txt").touch()
 
-    assert workflow.packages(Project(root=tmp_path)) == "-r 'requirements dev;id.txt'"
+    assert installing.arguments(Project(root=tmp_path)) == "-r 'requirements dev;id.txt'"
 
 
 def test_the_workflow_of_a_folder_is_at_the_repositorys_root(tmp_path: Path) -> None:
