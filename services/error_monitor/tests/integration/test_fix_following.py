@@ -13,11 +13,9 @@ from harness.messages_api import MessagesApi, call
 from harness.recorded_jail import RecordedJail
 
 from error_monitor.database import Database
-from error_monitor.fixes import checkout, rails
 from error_monitor.fixes.follow import follow
 from error_monitor.fixes.ladder import Ladder
 from error_monitor.fixes.options import FixSettings
-from error_monitor.fixes.records import Answer, Edit, RefusedError
 from error_monitor.patterns.queries import Queries, Wanted
 from error_monitor.scanning.once import scan_once
 from error_monitor.settings import Settings
@@ -149,19 +147,3 @@ def test_a_cheat_ends_at_the_fourth_rung(world: World, name: str) -> None:
 
     fix = asyncio.run(ended())
     assert (fix["state"], fix["rung"], world.github.writes) == ("refused", 4, []), fix["reason"]
-
-
-def test_the_rails_refuse_every_cheat_in_a_checkout(world: World) -> None:
-    """Each for a rail: none reaches the proof."""
-    commit = shop.commit(world.clone, ORDERS, cheats.SOURCE)
-    rungs = {}
-    with checkout.unpacked(asyncio.run(checkout.archived(str(world.clone), commit)), commit) as base:
-        for name in (*cheats.TESTS, *cheats.SOURCES):
-            given = cheating(name)
-            test, patch = Edit(**given.pop("test")), tuple(Edit(**one) for one in given.pop("patch"))
-            answer = rails.compared(Answer(**given, test=test, patch=patch), base)
-            with pytest.raises(RefusedError) as refused:
-                rails.check(answer, base, world.settings.fixes, "KeyError")
-            rungs[name] = refused.value.rung
-
-    assert rungs == dict.fromkeys(cheats.TESTS | cheats.SOURCES, 4)

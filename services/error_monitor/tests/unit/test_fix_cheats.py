@@ -1,8 +1,13 @@
 """Answers that cheat: each way to look like a fix without being one, refused by the rails with its reason."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
+from harness import shop
 from harness.cheats import GOOD, NEW, OLD, SOURCE, SOURCES, TEST, TESTS
 
+from error_monitor.fixes import checkout as checkouts
 from error_monitor.fixes import rails
 from error_monitor.fixes.checkout import Checkout
 from error_monitor.fixes.options import FixSettings
@@ -81,3 +86,21 @@ def test_a_path_with_two_meanings_is_refused(checkout: Checkout, settings: FixSe
 def test_the_honest_answer_passes(checkout: Checkout, settings: FixSettings) -> None:
     """So each refusal above is for the one thing that it changes."""
     assert judged(checkout, settings) == ""
+
+
+def test_every_cheat_is_refused_in_a_checkout_of_git(settings: FixSettings, tmp_path: Path) -> None:
+    """Each for a rail, also after the answer was compared with the commit: none reaches the proof."""
+    shop.clone(tmp_path / "clone")
+    commit = shop.commit(tmp_path / "clone", "src/shop/orders.py", SOURCE)
+    cheats = [(name, text, GOOD) for name, (text, _) in TESTS.items()]
+    cheats += [(name, TEST, text) for name, (text, _) in SOURCES.items()]
+    rungs = []
+    with checkouts.unpacked(asyncio.run(checkouts.archived(str(tmp_path / "clone"), commit)), commit) as base:
+        for name, test, source in cheats:
+            patch = (Edit(path="src/shop/orders.py", content=source),)
+            answer = Answer(cause="c", confidence="high", test=Edit(path=NEW, content=test), patch=patch)
+            with pytest.raises(RefusedError) as refused:
+                rails.check(rails.compared(answer, base), base, settings, "KeyError")
+            rungs.append((name, refused.value.rung))
+
+    assert rungs == [(name, 4) for name, *_ in cheats]
