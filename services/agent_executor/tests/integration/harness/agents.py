@@ -25,7 +25,7 @@ SLOW_TEXT = "one two three four five six"
 
 
 def thinker(prompt: str = "Think slowly.") -> dict[str, Any]:
-    """One quick step, then a model that takes its time: 0.03 s a word, or 0.2 s when asked to think at length."""
+    """One quick step, then a model that takes its time: 0.03 s a word, or 0.1 s when asked to think at length."""
     return {
         "entry": "first",
         "nodes": [
