@@ -18,7 +18,7 @@ from testbay.harness.dependencies import ROOMS, Dependency, called, room_of
 from testbay.harness.dependencies import title as title_of
 from testbay.harness.engines import docker as daemon
 from testbay.harness.engines import embedded, sandbox
-from testbay.harness.stack import registry
+from testbay.harness.stack import planning, registry
 from testbay.harness.stack.request import selected
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.finding import TEST_FILE
@@ -160,7 +160,9 @@ def _embedded(room: Dependency, files: list[list[Path]], settings: Settings) -> 
         why = f"user {os.geteuid()} has no name, and initdb refuses such a user; {embedded.NAMELESS}"
         return _Native(title, f"{title}: {why}", EngineUnavailableError.exit_code)
     note = f"; {server.note}" if server.note else ""
-    wanted = next((p.host for p in service.ports if p.host), room.DEFAULT_PORT)
+    wanted = room.DEFAULT_PORT
+    with contextlib.suppress(BayError):  # the line of its compose file says why it does not start
+        wanted = planning.published(service, room.NAME) or wanted
     text = f"{title} {server.version} ({server.source}: {_short(server.program)}{note})"
     if not ports.is_free(wanted):
         text += f"; port {wanted} is held by {ports.holder(wanted)}, so the next free one is used"

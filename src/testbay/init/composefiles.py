@@ -134,6 +134,8 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         selection.select(reading, rooms)
     except ManifestError as error:
         return Candidate(names=names, is_usual=is_usual, images=images, refused=_refusal(error))
+    if empty := next(filter(None, map(_without_password, reading.services)), ""):
+        return Candidate(names=names, is_usual=is_usual, images=images, refused=f"{names[0]}: {empty}")
     started = filter(reading.is_active, reading.services)
     servers = [service for service in reading.services if room_of(service) in rooms]
     mounts = [volume for service in servers for volume in (*service.built.copied, *service.volumes)]
@@ -151,6 +153,15 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
             if port.host and port.container == PORTS[str(room_of(s))]
         },
     )
+
+
+def _without_password(service: ComposeService) -> str:
+    """Say that PostgreSQL's image would not start, as the variable of its password is not set on this machine."""
+    said = service.environment
+    if room_of(service) != "postgres" or said.get("POSTGRES_PASSWORD") != "" or "POSTGRES_HOST_AUTH_METHOD" in said:
+        return ""
+    origin = service.origins.get("POSTGRES_PASSWORD", "").removeprefix("environment, ")
+    return f"services.{service.key} has an empty POSTGRES_PASSWORD ({origin})"
 
 
 def _refusal(error: ManifestError) -> str:

@@ -77,11 +77,16 @@ def _replaceable(nodes: Iterable[ast.AST]) -> set[ast.AST]:
 
 
 def _used(nodes: Iterable[ast.AST]) -> set[ast.AST]:
-    """Collect the parts of a test that it gives to a client, or sets in the environment."""
+    """Collect what a test gives to a client or sets in the environment, also by the name of a constant."""
     found: set[ast.AST] = set()
+    nodes = list(nodes)
     for node in nodes:
         connects = isinstance(node, ast.Call) and (maker(node) or last(node.func) == "setenv")
         sets = isinstance(node, ast.Assign) and "environ[" in ast.unparse(node.targets[0])
         if connects or sets:
             found |= set(ast.walk(node))
+    names = {node.id for node in found if isinstance(node, ast.Name)}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and names & set(map(last, node.targets)):
+            found |= set(ast.walk(node.value))
     return found

@@ -23,7 +23,10 @@ _SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
 _Result = TypeVar("_Result")
-_EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env")
+_EXAMPLES = (
+    *(".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env", ".example.env"),
+    *(".env-example", ".env_example", ".env-sample", ".env_sample", "env.example", "env.sample", "sample.env"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

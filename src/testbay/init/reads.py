@@ -2,10 +2,10 @@
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from testbay.init import clients, dynaconf
+from testbay.init import addresses, clients, dynaconf
 from testbay.init.project import ASIDE, Project, Source, once
 from testbay.init.settingsclasses import SettingsClasses, settings_classes
 from testbay.init.syntax import calls, keywords, last, owner, text_of
@@ -42,8 +42,22 @@ def reads(project: Project) -> list[Read]:
                 found[read.name] = read
     for read in (*_of_flask(project), *_of_examples(project)):
         found.setdefault(read.name, read)
-    made = clients.taken(project)
-    return [replace(read, client=read.client or _client(read, made)) for read in found.values()]
+    made, beside = clients.taken(project), _ports(found.values())
+    return [
+        replace(read, client=read.client or _client(read, made), beside=beside.get(_beginning(read), ""))
+        for read in found.values()
+    ]
+
+
+def _ports(found: Iterable[Read]) -> dict[str, str]:
+    """Map how the names of a server's variables begin to the server, by the usual port that one of them defaults to."""
+    usual = {str(port): need for need, port in addresses.PORTS.items()}
+    ports = {_beginning(read): usual.get(read.default, "") for read in found if read.name.upper().endswith("_PORT")}
+    return {beginning: need for beginning, need in ports.items() if need}
+
+
+def _beginning(read: Read) -> str:
+    return read.name.rpartition("_")[0]
 
 
 def _is_of_deployment(project: Project, source: Source) -> bool:

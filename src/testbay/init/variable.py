@@ -22,7 +22,8 @@ class Read:
     """A variable. `required`: the program does not start without it; `sample` is a valid value of its type.
 
     `target` is the name its value is assigned to, `client` the server whose client takes it; empty if not known.
-    `short` is its name without the project's own prefix; `is_json`: its value is a list in JSON.
+    `short` is its name without the project's own prefix; `is_json`: its value is a list in JSON. `beside` is the server
+    whose usual port is the default of a variable that begins alike: STORE_HOST beside STORE_PORT=6379.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Read:
     client: str = ""
     short: str = ""
     is_json: bool = False
+    beside: str = ""
 
 
 def sample_of(kind: str) -> str:

@@ -162,7 +162,7 @@ def _by_name(read: Read, value: str) -> _Role | None:
         return None
     if read.client:
         return _Role(need=read.client, kind="url")
-    need = _need(words, kind, value)
+    need = _need(words, kind, value) or ("" if words[-1] in ("NAME", "BASE") and kind == "db" else read.beside)
     return _Role(need=need, kind=kind) if need and kind else None
 
 

@@ -68,7 +68,7 @@ def test_a_stand_in_and_a_taken_port_are_said(
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         text = compose.read_text(encoding="utf-8").replace("16380", str(port))
-        compose.write_text(text, encoding="utf-8")
+        compose.write_text(text.replace('["', '["8080:8080", "'), encoding="utf-8")  # of a page beside it
         doctor.report(settings, project, heard.voice)
 
     said = lines(heard.text, "✅ Dragonfly")[0]

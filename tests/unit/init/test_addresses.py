@@ -263,6 +263,7 @@ def test_what_tests_insist_on_fixes_the_port(project: Project, files: dict[str, 
     ("test", "ports"),
     [
         (CONNECTS, ["{ redis = 6379 }"]),
+        ("import redis\nAT = 'redis://localhost:6381'\nclient = redis.from_url(AT)", ["{ redis = 6381 }"]),
         ("import fakeredis\n" + CONNECTS, []),
         ('async def test_safe_redis_down():\n    Cache(address="redis://localhost:7000")', []),
         (CONNECTS + "\n\ndef test_patched():\n    with patch('app.redis.from_url'):\n        pass", []),

@@ -43,6 +43,16 @@ def test_a_compose_file_in_a_usual_folder_is_found(project: Project, name: str) 
     assert (list(found.needs), found.compose) == (["postgres"], (name,))
 
 
+def test_a_compose_file_without_its_password_is_not_used(project: Project) -> None:
+    """The image would not start: init's own file does, and what the other lacks is said."""
+    text = "services: {db: {image: postgres, environment: {POSTGRES_PASSWORD: '${DB_PASS}'}}}"
+
+    found = servers.servers(add(project, {"compose.yaml": text}), {})
+
+    assert found.missing
+    assert found.refused == ("compose.yaml: services.db has an empty POSTGRES_PASSWORD (DB_PASS is not set)",)
+
+
 def test_a_layer_is_laid_over_the_usual_file(project: Project) -> None:
     """docker-compose.test.yml that stands on docker-compose.yml; the manifest names both."""
     layer = "services: {test: {build: ., depends_on: [db]}}"

@@ -123,10 +123,11 @@ def test_what_a_runner_of_tests_sets_is_set_if_the_project_reads_it(project: Pro
         ('"TORTOISE_TEST_DB", "sqlite://:memory:"', [f'"asyncpg://{LOGIN}/test_{{}}"']),
         ('"CELERY_RDB_PORT"', []),
         ('"QUEUE_NAME", "jobs"', []),
+        ('"RADIS_HOST")\nB = os.getenv("RADIS_PORT", "6379"', ['"{dragonfly.host}"', '"{dragonfly.port}"']),
     ],
 )
 def test_a_name_or_a_default_shows_what_a_variable_holds(project: Project, read: str, values: list[str]) -> None:
-    """SQLite stands in for a server; Tortoise creates the database; RDB is Celery's debugger."""
+    """SQLite stands in for a server; Tortoise creates the database; RDB is Celery's debugger; a usual port tells."""
     found = add(project, {"a.py": f"import os\nA = os.getenv({read})\n"})
 
     assert [line.value for line in variables.environment(found, {"postgres": "", "dragonfly": ""})] == values

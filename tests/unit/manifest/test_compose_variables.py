@@ -106,6 +106,7 @@ def test_a_variable_that_is_not_needed_stops_nothing(tmp_path: Path) -> None:
     ("template", "service", "remedy"),
     [
         (".env.example", "image: 'web:${TAG:?}'", "do:       export TAG=…, or cp .env.example .env, which sets it"),
+        (".example.env", "image: '${TAG}'", "why:      TAG is not set; cp .example.env .env sets it"),
         ("example.env", "image: '${TAG}'", "why:      TAG is not set; cp example.env .env sets it"),
         (".db.env.sample", "image: web, env_file: .db.env", "do:       cp .db.env.sample .db.env beside it, or write"),
     ],
@@ -119,10 +120,11 @@ def test_a_committed_template_is_the_remedy(tmp_path: Path, template: str, servi
     assert remedy in str(web.problem)
 
 
-def test_a_template_of_other_variables_is_no_remedy(tmp_path: Path) -> None:
-    """Nor is one that was copied already."""
-    (tmp_path / ".env.example").write_text("TAG=7\n")
-    (tmp_path / ".env").write_text("TAGS=7\n")
+@pytest.mark.parametrize(("template", "text"), [(".env", "TAGS=7\n"), (".env.example", "TAG=\nTAGS=7\n")])
+def test_a_template_of_other_variables_is_no_remedy(tmp_path: Path, template: str, text: str) -> None:
+    """Nor is one that was copied already, or that leaves the value to the reader."""
+    (tmp_path / template).write_text(text)
+    (tmp_path / ".env.example").touch()
 
     (web,) = load(tmp_path, "services: {web: {image: '${TAG}'}}")
 

@@ -30,7 +30,13 @@ _UNKNOWN = re.compile(r"NOAUTH|Authentication required|already authenticated|Aut
 _DJANGO = re.compile(r"AppRegistryNotReady|ImproperlyConfigured: Requested setting.* settings are not configured")
 _REFUSED = re.compile(r"(?:localhost|127\.0\.0\.1|::1|port)\D{1,20}\b(5432|6379|4222)\b", re.DOTALL)
 _DOCKER = re.compile(r"DockerException: Error while fetching server API version|Cannot connect to the Docker daemon")
+_UNRESOLVED = re.compile(
+    r"(?:failed to resolve host '|could not translate host name \"|connecting to )([\w-]+)\b(?!\.)"
+    r".*(?:not known|name resolution|No address)",
+    re.DOTALL,
+)
 _CREATED = re.compile(r'database "([^"]+)" already exists')
+_LACKING = re.compile(r'database "([^"]+)" does not exist')
 _USUAL = {
     "5432": ("postgres", "DATABASE_URL"),
     "6379": ("redis", "REDIS_URL"),
@@ -59,12 +65,28 @@ def hint(error: BaseException) -> str:
             "testbay: the suite starts containers, and no Docker engine answers. testbay's servers need none: have "
             "the fixture return DATABASE_URL, REDIS_URL or NATS_URL of the environment instead"
         )
-    if (found := _CREATED.search(said)) and found[1] == settings.environ().get("POSTGRES_DB"):
+    return _misled(said) or _usual_port(said) or _unset(said)
+
+
+def _misled(message: str) -> str:
+    """The advice for a suite that names another host, or another database, than testbay's servers have."""
+    if found := _UNRESOLVED.search(message):
+        return (
+            f"testbay: only containers of the compose file know the host {found[1]}. The server is where DATABASE_URL, "
+            "REDIS_URL or NATS_URL leads: read the address from them, or from variables that `env` of the manifest sets"
+        )
+    own = settings.environ().get("POSTGRES_DB")
+    if (found := _CREATED.search(message)) and found[1] == own:
         return (
             f"testbay: the suite creates its database itself, and is led to the run's own, {found[1]}. In `env` of the "
             "manifest name another: '…{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/NAME'"
         )
-    return _usual_port(said) or _unset(said)
+    if own and (found := _LACKING.search(message)):
+        return (
+            f"testbay: the suite wants the database {found[1]}, and the run's own is {own}. In the compose file, "
+            f"`POSTGRES_DB: {found[1]}` makes that the run's own; a script in /docker-entrypoint-initdb.d makes another"
+        )
+    return ""
 
 
 def _unset(message: str) -> str:

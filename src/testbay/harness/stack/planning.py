@@ -73,10 +73,13 @@ def _port(request: Request, name: str) -> tuple[int, bool]:
     """The preferred port of a dependency, and whether no other one will do."""
     if fixed := request.manifest.ports.get(name):
         return fixed, True
-    room, service = ROOMS[name], request.services[name]
-    inside = room.described(service).port
-    published = (port.host for port in service.ports if port.container == inside)
-    return next((port for port in published if port), room.DEFAULT_PORT), False
+    return published(request.services[name], name) or ROOMS[name].DEFAULT_PORT, False
+
+
+def published(service: ComposeService, name: str) -> int:
+    """The port of this machine at which the compose file offers a dependency; 0 if at none, or at any."""
+    inside = ROOMS[name].described(service).port
+    return next((port.host for port in service.ports if port.host and port.container == inside), 0)
 
 
 def port_holder(port: int, settings: Settings) -> str:

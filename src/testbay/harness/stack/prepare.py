@@ -9,7 +9,7 @@ from testbay import masking
 from testbay.errors import MigrationError, SecretMissingError
 from testbay.harness.dependencies.nats import jetstream
 from testbay.harness.dependencies.postgres import server as postgres
-from testbay.harness.stack import exports, registry
+from testbay.harness.stack import exports, planning, registry
 from testbay.harness.stack.migrations import command, dialects, sql
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.set_up import set_up
@@ -68,8 +68,8 @@ def describe(stack: Stack, voice: Voice) -> None:
 
 def _moved(stack: Stack, name: str) -> str:
     service = stack.request.services.get(name)
-    wanted = next((p.host for p in service.ports if p.host), 0) if service else 0
-    if not wanted or stack.endpoints[name].port == wanted:
+    wanted = planning.published(service, name) if service else 0
+    if not wanted or stack.endpoints[name].port == wanted or name in stack.request.manifest.ports:
         return ""
     return f", as port {wanted} is taken: tests with a hard-coded port reach its owner's data, not this server"
 

@@ -87,8 +87,10 @@ def files_in(folder: Path, named: str, separator: str) -> list[Path]:
 
 def template_of(path: Path) -> Path | None:
     """The committed file from which people copy an env file that is not committed, if it exists."""
-    names = [f"{path.name}.{ending}" for ending in ("example", "sample", "template", "dist")]
-    names += [f"example{path.name}", f"{path.name.lstrip('.')}.example"]
+    words = ("example", "sample", "template", "dist")
+    names = [f"{path.name}{joint}{word}" for joint in (".", "-", "_") for word in words]
+    names += [f"{begin}{word}{path.name}" for begin in ("", ".") for word in words]
+    names += [f"{path.name.lstrip('.')}{joint}{word}" for joint in (".", "-", "_") for word in words]
     return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
 
 

@@ -43,11 +43,12 @@ class Variables:
         return "the shell" if name in self.shell else self.files.get(name, ("", "nowhere"))[1]
 
     def template(self, name: str) -> str:
-        """The name of the template of a missing `.env`, if it assigns the variable; else empty."""
+        """The name of the template of a missing `.env`, if it gives the variable a value; else empty."""
         env = self.folder / ".env"
         template = None if env.exists() else template_of(env)
         text = (read_file(template) or b"").decode(errors="replace") if template else ""
-        return template.name if template and re.search(rf"(?m)^\s*(export\s+)?{re.escape(name)}\s*=", text) else ""
+        given = rf"(?m)^\s*(export\s+)?{re.escape(name)}[ \t]*=[ \t]*[^\s#]"
+        return template.name if template and re.search(given, text) else ""
 
     def below(self, folder: Path, env_files: list[Path] | None, read: Reader) -> "Variables":
         """The variables of an included folder: these first, then those of its env files (by default `.env`)."""

@@ -35,6 +35,32 @@ def test_other_refusals_are_the_suites_own() -> None:
     assert [hints.hint(error) for error in errors] == ["", ""]
 
 
+def test_suite_that_wants_a_database_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It patches the name in its conftest; the compose file makes that one."""
+    monkeypatch.setenv("POSTGRES_DB", "shop")
+
+    assert hints.hint(RuntimeError('database "test_shop" does not exist')) == (
+        "testbay: the suite wants the database test_shop, and the run's own is shop. In the compose file, "
+        "`POSTGRES_DB: test_shop` makes that the run's own; a script in /docker-entrypoint-initdb.d makes another"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "host"),
+    [
+        ("failed to resolve host 'db': [Errno -2] Name or service not known", "db"),
+        ('could not translate host name "testdb" to address: Temporary failure in name resolution', "testdb"),
+        ("Error -2 connecting to redis:6379. Name or service not known.", "redis"),
+        ("failed to resolve host 'db.example.com': [Errno -2] Name or service not known", ""),
+    ],
+)
+def test_suite_that_names_the_host_of_a_container(said: str, host: str) -> None:
+    """Only the network of the compose file knows it; a host with a domain is the suite's own matter."""
+    begin = f"testbay: only containers of the compose file know the host {host}. "
+
+    assert hints.hint(OSError(said)).startswith(begin) == bool(host)
+
+
 def test_suite_that_creates_its_database_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told to have another name than the run's; any other database is its own matter."""
     monkeypatch.setenv("POSTGRES_DB", "shop")
