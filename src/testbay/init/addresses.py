@@ -30,7 +30,7 @@ _URL = re.compile(
 _WORDS = {"dbname": "db", "database": "db", "name": "db", "username": "user", "hostname": "host"}
 _LAST_PORT = 65_535
 _KEYS = ("host", "port", "user", "password", "db")
-_OF_REDIS = ("Redis", "StrictRedis", "Valkey", "StrictValkey", "RedisSettings")
+OF_REDIS = ("Redis", "StrictRedis", "Valkey", "StrictValkey", "RedisSettings")
 _ELSEWHERE = {"connection_pool", "unix_socket_path"}  # arguments by which a client of Redis needs no host
 _LEADING = {"host", "port", *_ELSEWHERE}
 _ONLY_OF_REDIS = "decode_responses"  # an argument that shows a client of Redis, whatever its class is called
@@ -71,7 +71,7 @@ def _of_library(project: Project) -> Iterator[FixedAddress]:
     """Find the clients that a library's users may lead elsewhere, `Redis(**options)`: its tests take the default."""
     for source in project.code:
         for call in calls(source.nodes):
-            if last(call.func) in _OF_REDIS and not call.args and not keywords(call).keys() & _LEADING:
+            if last(call.func) in OF_REDIS and not call.args and not keywords(call).keys() & _LEADING:
                 yield from _address("dragonfly", {}, f"{source.path}:{call.lineno}")
 
 
@@ -163,7 +163,7 @@ def _of_call(call: ast.Call, named: Mapping[str, str]) -> str:
 def _words_of(call: ast.Call, read: Callable[[ast.expr], str]) -> dict[str, str]:
     """Read the arguments of a call; the first two without a keyword are host and port of a client of Redis."""
     words = {name: read(value) for name, value in keywords(call).items()}
-    if last(call.func) in _OF_REDIS:
+    if last(call.func) in OF_REDIS:
         return dict(zip(("host", "port"), map(read, call.args), strict=False)) | words
     return words
 
@@ -171,7 +171,7 @@ def _words_of(call: ast.Call, read: Callable[[ast.expr], str]) -> dict[str, str]
 def _is_of_redis(call: ast.Call, named: Mapping[str, str]) -> bool:
     """Return whether a call makes a client of Redis that connects where its arguments say, or at the default."""
     words = {word.arg for word in call.keywords}
-    if last(call.func) not in _OF_REDIS or None in words or any(isinstance(arg, ast.Starred) for arg in call.args):
+    if last(call.func) not in OF_REDIS or None in words or any(isinstance(arg, ast.Starred) for arg in call.args):
         return named.get("host") in _LOCAL and _ONLY_OF_REDIS in words
     return not words & _ELSEWHERE
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from testbay.errors import ManifestError
 from testbay.init import installed, installing, itself, manifest, servers, testing, workflow
 from testbay.init.project import Project, listed
-from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.files import manifest_file
 from testbay.manifest.load import load_manifest
 from testbay.manifest.project import compose_files, find_project, is_place_for_a_manifest
@@ -83,7 +82,7 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
         voice.say(f"not found: {text}")
     write(project.root / manifest.FILE, made.text, voice)
     if made.servers.missing:
-        write(project.root / TEST_FILE, servers.compose_text(made.servers, made.logins), voice)
+        write(project.root / made.servers.own, servers.compose_text(made.servers, made.logins), voice)
     if made.needs_test:
         write(project.root / testing.FIRST_TEST, testing.first_test(list(made.servers.needs)), voice)
     load_manifest(project.root)  # what was written is read as `testbay run` reads it

@@ -83,13 +83,13 @@ class Candidate:
 
 
 def candidates(root: Path, environ: Mapping[str, str]) -> list[Candidate]:
-    """Read the compose files of a project: those that `testbay run` takes first, one refused also as a layer."""
+    """Read a project's compose files: those that `testbay run` takes first, one that cannot stand alone as a layer."""
     usual = _usual(root, environ)
     others = [root / name for name in _OTHERS if (root / name).is_file()]
     others = others or ([] if usual else _elsewhere(root))
     found = [_read(usual, environ, root, is_usual=True)] if usual else []
     found += [_read([file], environ, root) for file in others]
-    layers = [_layers(one, root) for one in found if one.refused]
+    layers = [_layers(one, root) for one in found if one.refused or not one.images]
     return found + [_read(files, environ, root) for files in layers if files]
 
 

@@ -3,12 +3,12 @@
 import ast
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from testbay.init import addresses, mentions
-from testbay.init.addresses import FixedAddress
+from testbay.init import addresses, mentions, variables
+from testbay.init.addresses import OF_REDIS, FixedAddress
 from testbay.init.clients import maker
 from testbay.init.project import Project
 from testbay.init.settingsclasses import settings_classes
-from testbay.init.syntax import last
+from testbay.init.syntax import assignments, last, text_of
 from testbay.manifest.testpaths import SECTIONS
 
 _DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")
@@ -26,6 +26,17 @@ def insisted(project: Project, needs: Collection[str], *, defaults: bool = False
         if address.need in needs and address.is_local:
             found.setdefault(address.need, address)
     return found
+
+
+def renamed(project: Project) -> dict[str, FixedAddress]:
+    """Find the database that conftest.py names in the program's settings: `settings.DB_NAME = "test_shop"`."""
+    names = variables.of_databases(project)
+    for source in project.sources if names else ():
+        for target, value in assignments(source.nodes) if source.path.name == "conftest.py" else ():
+            if isinstance(target, ast.Attribute) and target.attr.upper() in names and (db := text_of(value)):
+                where = f"{source.path}:{target.lineno}"
+                return {"postgres": FixedAddress(need="postgres", host="", port=0, where=where, db=db)}
+    return {}
 
 
 def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) -> Iterator[FixedAddress]:
@@ -81,7 +92,7 @@ def _used(nodes: Iterable[ast.AST]) -> set[ast.AST]:
     found: set[ast.AST] = set()
     nodes = list(nodes)
     for node in nodes:
-        connects = isinstance(node, ast.Call) and (maker(node) or last(node.func) == "setenv")
+        connects = isinstance(node, ast.Call) and (maker(node) or last(node.func) in ("setenv", *OF_REDIS))
         sets = isinstance(node, ast.Assign) and "environ[" in ast.unparse(node.targets[0])
         if connects or sets:
             found |= set(ast.walk(node))

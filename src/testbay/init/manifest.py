@@ -8,6 +8,7 @@ from testbay.init import addresses, entry, insisted, libpq, migrations, servers,
 from testbay.init.addresses import FixedAddress
 from testbay.init.project import Finding, Project, listed
 from testbay.init.servers import Servers
+from testbay.manifest.compose.finding import TEST_FILE
 
 FILE = "testbay.toml"
 _WIDTH = 100
@@ -55,7 +56,8 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     found = servers.servers(project, environ)
     own = testing.started(project)
     insisted_on = {need: one for need, one in insisted.insisted(project, found.needs).items() if need not in own}
-    found = servers.for_tests(found, insisted_on)
+    renamed = insisted.renamed(project)
+    found = servers.for_tests(found, renamed | insisted_on)
     ways = _ways(project, found, own, insisted_on)
     migration = migrations.migrations(project, found.chosen.scripts) if "postgres" in found.needs else None
     tests = testing.tests(project)
@@ -77,7 +79,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         servers=found,
         needs_test=needs_test,
         missing=missing,
-        logins=insisted.insisted(project, variables.without("db", project), defaults=True) | ways.fixed,
+        logins=renamed | insisted.insisted(project, variables.without("db", project), defaults=True) | ways.fixed,
     )
 
 
@@ -101,7 +103,8 @@ def _fixed(project: Project, found: Servers, unread: Collection[str]) -> dict[st
 
 
 def _compose(found: Servers) -> Finding | None:
-    names = ", ".join(f'"{name}"' for name in found.compose)
+    written = [found.own] if found.missing and found.own != TEST_FILE else []
+    names = ", ".join(f'"{name}"' for name in found.compose or written)
     value, has = (f"[{names}]", "they have") if len(found.compose) > 1 else (names, "it has")
     return Finding(key="compose", value=value, source=f"{has} every server that is needed") if names else None
 

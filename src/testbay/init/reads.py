@@ -9,7 +9,7 @@ from testbay.init import addresses, clients, dynaconf
 from testbay.init.project import ASIDE, Project, Source, once
 from testbay.init.settingsclasses import SettingsClasses, settings_classes
 from testbay.init.syntax import calls, keywords, last, owner, text_of
-from testbay.init.variable import Read, sample_of
+from testbay.init.variable import SERVERS, Read, sample_of
 
 _SERVER = re.compile(r"(postgres|postgresql|redis|valkey|nats)(\+\w+)?://")
 _OF_OS = ("getenv", "get", "setdefault")
@@ -42,11 +42,22 @@ def reads(project: Project) -> list[Read]:
                 found[read.name] = read
     for read in (*_of_flask(project), *_of_examples(project)):
         found.setdefault(read.name, read)
-    made, beside = clients.taken(project), _ports(found.values())
+    made, beside, own = clients.taken(project), _ports(found.values()), _own(project)
     return [
-        replace(read, client=read.client or _client(read, made), beside=beside.get(_beginning(read), ""))
+        replace(
+            read,
+            client=read.client or _client(read, made),
+            beside=beside.get(_beginning(read), ""),
+            short=read.short or read.name.removeprefix(own),
+        )
         for read in found.values()
     ]
+
+
+def _own(project: Project) -> str:
+    """The project's own prefix, RQ_DASHBOARD_, whose words say nothing of a server, as long as its last names none."""
+    words = re.sub(r"\W", "_", project.name[0]).upper().split("_")
+    return "_".join([*words, ""]) if len(words) > 1 and words[-1] not in SERVERS else ""
 
 
 def _ports(found: Iterable[Read]) -> dict[str, str]:

@@ -39,13 +39,16 @@ _MODULES = {  # what sources import, where no file names packages
 }
 
 
+_BESIDE = "docker-compose.testbay.yml"  # where the usual name is that of a file without the servers
+
+
 @dataclass(frozen=True, kw_only=True)
 class Servers:
     """The needed servers, each with the place that shows the need, and their images.
 
     `chosen` are the compose files that have every server, `compose` their names if the manifest has to name them.
-    `missing` tells that no file has every server; `refused` says why files cannot be used. `others` are services that
-    testbay cannot run itself.
+    `missing` tells that no file has every server, and a file called `own` is to be written; `refused` says why files
+    cannot be used. `others` are services that testbay cannot run itself.
     """
 
     needs: dict[str, str]
@@ -54,6 +57,7 @@ class Servers:
     missing: bool = False
     refused: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    own: str = TEST_FILE
     chosen: Candidate = field(default_factory=Candidate)
 
     def name(self, need: str) -> str:
@@ -79,6 +83,7 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
         missing=bool(needs) and not complete,
         refused=tuple(dict.fromkeys(refused)),
         others=next((one.others for one in complete or candidates if one.others), ()),
+        own=_BESIDE if (project.root / TEST_FILE).is_file() else TEST_FILE,
         chosen=chosen,
     )
 
@@ -95,7 +100,9 @@ def _needs(project: Project, candidates: Sequence[Candidate]) -> dict[str, str]:
     if usual and clients and not usual.is_at_root:  # of a repository of several programs: not all are for this
         needs = {need: where for need, where in needs.items() if need in clients}
     needs = clients | needs
-    if usual and usual.is_of_tests and not usual.refused:  # it stays as it is, and testbay takes no other
+    if (
+        usual and usual.is_of_tests and usual.images and not usual.refused
+    ):  # it stays as it is, and testbay takes no other
         needs = {need: where for need, where in needs.items() if need in usual.images}
     return needs
 

@@ -3,6 +3,13 @@
 import re
 from dataclasses import dataclass
 
+# The words of a variable's name that tell of a server.
+WORDS = {
+    "postgres": {"PG", "PSQL", "POSTGRES", "POSTGRESQL", "DB", "DATABASE", "SQL", "SQLALCHEMY", "PSYCOPG2"},
+    "dragonfly": {"REDIS", "VALKEY", "DRAGONFLY", "CACHE", "CELERY", "BROKER", "QUEUE", "RQ", "ARQ"},
+    "nats": {"NATS"},
+}
+SERVERS = set().union(*WORDS.values())
 # Valid values of types, by a pattern of the type's name; the first match counts.
 _SAMPLES = {
     r"\b([Ll]ist|([Ff]rozen)?[Ss]et|[Tt]uple|Sequence)\b": "[]",

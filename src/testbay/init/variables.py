@@ -8,13 +8,8 @@ from dataclasses import dataclass
 from testbay.init import runners
 from testbay.init.project import Finding, Project, Source
 from testbay.init.reads import reads
-from testbay.init.variable import Read
+from testbay.init.variable import WORDS, Read
 
-_WORDS = {
-    "postgres": {"PG", "PSQL", "POSTGRES", "POSTGRESQL", "DB", "DATABASE", "SQL", "SQLALCHEMY", "PSYCOPG2"},
-    "dragonfly": {"REDIS", "VALKEY", "DRAGONFLY", "CACHE", "CELERY", "BROKER", "QUEUE", "RQ", "ARQ"},
-    "nats": {"NATS"},
-}
 _KINDS = {
     "url": {"URL", "URLS", "URI", "DSN", "SERVERS", "BACKEND", "CONNECTION", "CONNSTR", "CONNINFO", "STRING", "CONN"},
     "host": {"HOST", "HOSTNAME", "SERVER", "ADDRESS"},
@@ -156,7 +151,7 @@ def _by_name(read: Read, value: str) -> _Role | None:
     words = _JOINED.sub(r"\1\2_", name).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
     kind = "address" if _ADDRESS.fullmatch(value) else kind
-    if kind != "url" and value.startswith("sqlite:") and _WORDS["postgres"] & set(words):
+    if kind != "url" and value.startswith("sqlite:") and WORDS["postgres"] & set(words):
         return _Role(need="postgres", kind="url")  # SHOP_TEST_DB=sqlite://:memory:
     if _OTHERS.search(name):
         return None
@@ -169,10 +164,10 @@ def _by_name(read: Read, value: str) -> _Role | None:
 def _need(words: list[str], kind: str, value: str) -> str:
     """Name the server of which the words of a variable's name speak; empty if of none."""
     *before, end = words
-    if end in _WORDS["nats"] or (not before and kind not in ("", "url")):
+    if end in WORDS["nats"] or (not before and kind not in ("", "url")):
         return ""
     owners = set(before or words) - (set() if kind == "url" else {"CELERY"})  # CELERY_RDB_PORT is its debugger's
-    if need := next((need for need, names in _WORDS.items() if names & owners), ""):
+    if need := next((need for need, names in WORDS.items() if names & owners), ""):
         is_queue = need == "dragonfly" and end in ("NAME", "BASE")  # the databases there have numbers
         return "" if is_queue else need
     is_dsn = end == "DSN" and not _TRACKERS & set(words)
@@ -251,6 +246,11 @@ def _place(source: Source, name: str) -> str:
     lines = (node.lineno for node in source.nodes if isinstance(node, ast.Constant) and node.value == name)
     line = next(lines, 0) if name in source.text else 0
     return f"{source.path}:{line}" if line else ""
+
+
+def of_databases(project: Project) -> set[str]:
+    """Name the variables that hold the name of PostgreSQL's database."""
+    return {read.name.upper() for read, role in _roles(project) if (role.need, role.kind) == ("postgres", "db")}
 
 
 def led(project: Project) -> set[str]:

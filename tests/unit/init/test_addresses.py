@@ -264,6 +264,7 @@ def test_what_tests_insist_on_fixes_the_port(project: Project, files: dict[str, 
     [
         (CONNECTS, ["{ redis = 6379 }"]),
         ("import redis\nAT = 'redis://localhost:6381'\nclient = redis.from_url(AT)", ["{ redis = 6381 }"]),
+        ("def setUp(self):\n    self.client = redis.Redis()", ["{ redis = 6379 }"]),
         ("import fakeredis\n" + CONNECTS, []),
         ('async def test_safe_redis_down():\n    Cache(address="redis://localhost:7000")', []),
         (CONNECTS + "\n\ndef test_patched():\n    with patch('app.redis.from_url'):\n        pass", []),
@@ -282,9 +283,12 @@ def test_an_address_that_tests_only_mention_fixes_no_port(project: Project, test
     assert [line.value for line in made.keys if line.key == "ports"] == ports
 
 
-def test_a_database_that_only_the_tests_name_is_made(project: Project) -> None:
+@pytest.mark.parametrize(
+    "named", ['URL = f"postgresql://me:pw@{H}:5432/shop_test"', 'os.getenv("DB_NAME")\nconfig.DB_NAME = "shop_test"']
+)
+def test_a_database_that_only_the_tests_name_is_made(project: Project, named: str) -> None:
     """The variables lead to the server, and the name stands in conftest.py."""
-    conftest = 'H = os.getenv("DB_HOST", "localhost")\nURL = f"postgresql://me:pw@{H}:5432/shop_test"'
+    conftest = f'H = os.getenv("DB_HOST", "localhost")\n{named}'
     made = manifest.draft(add(project, {"requirements.txt": "psycopg", "tests/conftest.py": conftest}), {})
 
     assert '      POSTGRES_DB: "shop_test"' in servers.compose_text(made.servers, made.logins).splitlines()

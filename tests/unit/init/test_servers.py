@@ -1,7 +1,7 @@
 import pytest
 from tests.unit.init.conftest import add
 
-from testbay.init import servers
+from testbay.init import manifest, servers
 from testbay.init.project import Project
 
 
@@ -51,6 +51,19 @@ def test_a_compose_file_without_its_password_is_not_used(project: Project) -> No
 
     assert found.missing
     assert found.refused == ("compose.yaml: services.db has an empty POSTGRES_PASSWORD (DB_PASS is not set)",)
+
+
+RUNNER = {"docker-compose.test.yml": "services: {tests: {build: ., command: pytest}}", "requirements.txt": "asyncpg"}
+
+
+def test_a_file_with_the_runner_of_the_tests_alone_leaves_the_servers_to_others(project: Project) -> None:
+    """It is laid over the usual file; without one the manifest names one that init writes beside it."""
+    alone = manifest.draft(add(project, RUNNER), {})
+    add(project, {"compose.yaml": "services: {db: {image: postgres, environment: {POSTGRES_PASSWORD: x}}}"})
+    found = servers.servers(project, {})
+
+    assert [line.value for line in alone.keys if line.key == "compose"] == ['"docker-compose.testbay.yml"']
+    assert (list(found.needs), found.compose) == (["postgres"], ("compose.yaml", "docker-compose.test.yml"))
 
 
 def test_a_layer_is_laid_over_the_usual_file(project: Project) -> None:

@@ -28,6 +28,14 @@ def test_a_prefix_that_is_the_projects_own_says_nothing_of_a_server(project: Pro
     ]
 
 
+def test_a_prefix_of_the_projects_own_names_no_part_of_a_server(project: Project) -> None:
+    """RQ_DASHBOARD_USERNAME is a login of its own pages; the address it reads says itself what it is."""
+    reads = "".join(f"os.getenv('RQ_DASHBOARD_{name}')\n" for name in ("USERNAME", "PASSWORD", "REDIS_URL"))
+    found = add(project, {"pyproject.toml": '[project]\nname = "rq-dashboard"\n', "a.py": f"import os\n{reads}"})
+
+    assert [line.key for line in variables.environment(found, {"dragonfly": ""})] == ["RQ_DASHBOARD_REDIS_URL"]
+
+
 def test_what_a_makefile_sets_for_pytest_is_set(project: Project) -> None:
     """In place of a guess; what the shell makes, and a server's address, are not."""
     line = "\t@APP_ENV=test DEBUG='1' REV=$(REV) DB_HOST=db REDIS_URL=redis://x uv run python -m pytest tests\n"
