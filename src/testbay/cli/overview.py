@@ -40,7 +40,6 @@ class GroupedCommands(TyperGroup):
         return found
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click's signature
-        """Write a section for each group."""
         formatter.width = min(shutil.get_terminal_size().columns, _WIDEST)
         for title, names in GROUPS.items():
             with formatter.section(styled(title, bold=True)):

@@ -133,7 +133,6 @@ def _described(room: str, service: ComposeService, *, secrets: bool) -> dict[str
 
 
 def _masked(server: Mapping[str, Any]) -> dict[str, Any]:
-    """A server with its secrets hidden."""
     environment = server["environment"]
     hidden = {name: value for name, value in environment.items() if _is_secret(name)}
     plain = {server["user"], server["db"]}  # told as they are: the same text elsewhere betrays nothing

@@ -18,7 +18,6 @@ def requirements(project: Project, *, built: bool) -> list[str]:
 
 
 def _listed(project: Project) -> Iterator[str]:
-    """Read the lists of requirements of pdm, uv and Hatch."""
     pdm = project.table("tool", "pdm", "dev-dependencies")
     hatch = (project.table("tool", "hatch", "envs", name) for name in _ENVIRONMENTS)
     lists = [

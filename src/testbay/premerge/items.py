@@ -38,7 +38,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make items of the checks."""
     items = CheckItems(Path(config.getoption("--testbay-checks")), config.getoption("--testbay-check"))
     config.pluginmanager.register(items, "testbay-checkitems")
 
@@ -63,7 +62,6 @@ class CheckItems:
         self._found: list[Result] = []
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "CheckFile | None":
-        """Collect the manifest's checks."""
         if manifest_file(file_path.parent) != file_path:
             return None
         made: CheckFile = CheckFile.from_parent(parent, path=file_path)

@@ -163,7 +163,6 @@ def _extent(run: Exposition) -> str:
 
 
 def registry(run: Exposition) -> "CollectorRegistry":
-    """Make a registry with all metrics of a run."""
     from prometheus_client import CollectorRegistry
 
     class Collector:

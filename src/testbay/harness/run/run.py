@@ -78,13 +78,11 @@ class Run:
         return round(time.monotonic() - self._clock, 4)
 
     def finish(self, code: int) -> None:
-        """Record the end of the run and its exit code."""
         self.record.finished, self.record.duration_s = datetime.now(UTC).isoformat(), self.clock_s
         self.record.exit_code = code
         self.save()
 
     def add_closing_line(self, text: str, *, good: bool) -> None:
-        """Add a line to those that the run ends with."""
         self.closing.append((text, good))
 
     def save(self) -> None:

@@ -60,7 +60,6 @@ def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
 
 
 def _record(run: Run, done: Results) -> None:
-    """Record what the tests did."""
     run.record.collected, run.record.planned, run.record.counts = done.collected, done.planned, done.counts
     run.record.tests = results.moved(done.tests, run.manifest.root, run.project)
     run.record.coverage_percent = done.coverage_percent

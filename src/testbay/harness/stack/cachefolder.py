@@ -15,7 +15,6 @@ _TODO = 'make it writable for you alone, or name another folder: TESTBAY_CACHE_D
 
 
 def make(folder: Path) -> None:
-    """Make the folder if it does not exist."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

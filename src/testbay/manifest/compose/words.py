@@ -68,7 +68,6 @@ class _Splitter:
         return False
 
     def finish(self) -> list[str]:
-        """Return all the words."""
         if self._escaped or self._inside:
             raise BadCommandLineError
         self._close()

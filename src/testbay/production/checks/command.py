@@ -42,7 +42,6 @@ class CheckOptions:
 
 
 def phase(text: str) -> Phase:
-    """The phase of that name."""
     for known in PHASES:
         if text == known:
             return known

@@ -61,7 +61,6 @@ class Limits:
     manifest: Mapping[tuple[str, str], checks.Latency] = field(default_factory=dict)
 
     def of(self, key: Series) -> Rule:
-        """Combine the limits for one check into its rule."""
         latency = self.manifest.get((key.service, key.check), checks.Latency())
         typed = {"slower_than": self.slower_than, "hard_ms": self.hard_ms}
         known = {name: value for name, value in typed.items() if value is not None}

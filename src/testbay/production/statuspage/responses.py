@@ -57,7 +57,6 @@ def line(points: Sequence[Point], start: datetime, now: datetime) -> Line | None
 def _levels(
     points: Iterable[Point], start: datetime, span_s: float, value: Callable[[Point], float | None]
 ) -> list[tuple[float, float | None]]:
-    """Compute the median of each slot that has a run."""
     slots: dict[int, list[float]] = {}
     for point in points:
         at = (point.run.moment - start).total_seconds() / span_s

@@ -29,7 +29,6 @@ def senders(service: str, wish: Watching, environ: Mapping[str, str]) -> dict[st
 
 
 def sender(name: str, variable: str, environ: Mapping[str, str]) -> Send:
-    """Make the sender for one channel."""
     url, absent = placeholders.with_environment(variable, environ)
     if absent:
         raise ManifestError(

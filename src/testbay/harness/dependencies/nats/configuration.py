@@ -90,7 +90,6 @@ class _Reader:
         return match
 
     def entry(self, depth: int) -> tuple[str, Any]:
-        """A key and its value."""
         begin = self.at
         key = next(part for part in self._take(_KEY, "a key").groups() if part is not None)
         self._take(_SEPARATOR, "a value")

@@ -223,7 +223,6 @@ def made_by_migrations(endpoint: Endpoint) -> tuple[bool, list[str]]:
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:
-    """Export POSTGRES_* and DATABASE_URL."""
     return {
         "POSTGRES_HOST": endpoint.host,
         "POSTGRES_PORT": str(endpoint.port),

@@ -173,7 +173,6 @@ class Test:
 
     @property
     def flaky(self) -> bool:
-        """Return whether the test failed, and passed on a rerun."""
         return self.outcome == "passed" and any(attempt.outcome == "rerun" for attempt in self.attempts)
 
     @property

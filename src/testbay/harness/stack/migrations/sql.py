@@ -59,7 +59,6 @@ class Applied:
 
 
 def apply(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> Applied:
-    """Apply the upward part of a migration through psql."""
     part = dialects.upward(file)
     with ExitStack() as scratch:
         target = file.name
