@@ -18,6 +18,7 @@ from typing import Any
 
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.output import write_whole
 
 FORMAT = 1
 INDEX = "archive.json"
@@ -86,9 +87,7 @@ def keep(folder: Path, about: Subject, parts_at: Mapping[str, Endpoint], logs: M
         "parts": parts,
         "missing": missing,
     }
-    scratch = folder / f".{INDEX}"
-    scratch.write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding="utf-8")
-    scratch.replace(folder / INDEX)
+    write_whole(folder / INDEX, json.dumps(made, indent=1, ensure_ascii=False))
 
 
 def _write(file: Path, text: str, left_out: str = "") -> dict[str, Any]:

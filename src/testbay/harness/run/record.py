@@ -15,6 +15,7 @@ RAISED = "exception in "  # the beginning of a section's title with a service's 
 MOST_BYTES = 128 << 20  # of a file that is read back; a larger one would take the machine's memory
 _EVIDENCE_BYTES = 48 << 20  # of what tests said, all together
 _NO_ROOM: dict[str, Any] = {"trace": "the record has no more room for it: see tests.jsonl beside it", "sections": []}
+_COUNTED = ("passed", "failed", "error", "skipped", "deselected", "xfailed", "xpassed")
 FORMAT = 1  # counts changes that an older testbay would read wrongly; a record without it is of format 1
 
 
@@ -73,6 +74,14 @@ def _bounded(tests: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     for test in tests:
         room -= len(json.dumps([test.get("trace"), test.get("sections")])) if "trace" in test else 0
         yield test if room >= 0 else test | _NO_ROOM
+
+
+def in_words(counts: Mapping[str, int], flaky: int = 0) -> dict[str, str]:
+    """Word the counts as pytest's last line does, by outcome: `3 passed (1 flaky)`, `2 errors`; flaky ones passed."""
+    totals = {**counts, "passed": counts.get("passed", 0) + counts.get("flaky", 0)}
+    words = {"passed": f"passed ({flaky} flaky)" if flaky else "passed"}
+    words["error"] = "error" if counts.get("error") == 1 else "errors"
+    return {name: f"{totals[name]} {words.get(name, name)}" for name in _COUNTED if totals.get(name)}
 
 
 def contents(file: Path) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from testbay.harness.plugin.coveragerc import Reporting
+from testbay.harness.run.record import in_words
 from testbay.output import write_whole
 from testbay.text import covered, strict_json, visible
 
@@ -229,7 +230,8 @@ def keep(results: Results, run_dir: Path) -> None:
 
 def tests_line(results: Results, seconds: float) -> str:
     """The closing line `Tests: 3 passed in 45.2s`, and a line for each failed test with its error."""
-    told = ", ".join(_counted(results))
+    counts = results.counts or {outcome: results.count(outcome) for outcome in ("passed", "failed", "skipped")}
+    told = ", ".join(in_words(counts, len({test["id"] for test in results.flaky})).values())
     if results.is_empty_shard:
         told = f"none of {len(results.collected)} fell to this shard, {told}".rstrip(" ")
     elif not results.tests and not results.counts.keys() - {"deselected"}:
@@ -257,16 +259,3 @@ def coverage_line(results: Results, project: Reporting) -> tuple[str, bool]:
         f" (no data from {', '.join(results.unmeasured)}: what ran there is missing)" if results.unmeasured else ""
     )
     return f"Coverage: {covered(percent, project.precision)}%{wanted}{visible(missing)}", not low and not missing
-
-
-def _counted(results: Results) -> list[str]:
-    """The counts as pytest's last line words them: `3 passed (1 flaky)`, `1 failed`, `2 errors`."""
-    told = results.counts or {outcome: results.count(outcome) for outcome in ("passed", "failed", "skipped")}
-    flaky = len({test["id"] for test in results.flaky})
-    counts = {
-        f"passed ({flaky} flaky)" if flaky else "passed": told.get("passed", 0) + told.get("flaky", 0),
-        "failed": told.get("failed", 0),
-        "error" if told.get("error") == 1 else "errors": told.get("error", 0),
-        **{outcome: told.get(outcome, 0) for outcome in ("skipped", "deselected", "xfailed", "xpassed")},
-    }
-    return [f"{count} {outcome}" for outcome, count in counts.items() if count]

@@ -18,13 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from testbay.harness.run.record import RAISED
+from testbay.harness.run.record import RAISED, in_words
 from testbay.text import plural, visible
 
 _LINE_CHARACTERS = 2000
 _TEXT_CHARACTERS = 64 << 10
 _SECTIONS = 40
-_COUNTED = ("passed", "failed", "error", "skipped", "deselected", "xfailed", "xpassed")
 
 Mask = Callable[[str], str]
 
@@ -248,14 +247,8 @@ class RecordedRun(_Part):
 
     @property
     def counted(self) -> dict[str, str]:
-        """The counts by outcome, in the words of pytest's last line; a flaky test counts as passed.
-
-        If pytest printed no such line, each test counts once.
-        """
-        counts = self.counts or {outcome: len(self.ended(outcome)) for outcome in ("passed", "failed", "skipped")}
-        counts = counts | {"passed": counts.get("passed", 0) + counts.get("flaky", 0)}
-        words = {"error": "error" if counts.get("error") == 1 else "errors"}
-        return {name: f"{counts[name]} {words.get(name, name)}" for name in _COUNTED if counts.get(name)}
+        """The counts in words, by outcome; if pytest printed no last line, each test counts once."""
+        return in_words(self.counts or {one: len(self.ended(one)) for one in ("passed", "failed", "skipped")})
 
     @property
     def slowest(self) -> list[Test]:
