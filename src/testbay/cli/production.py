@@ -15,6 +15,9 @@ from testbay.output import Voice
 
 app = typer.Typer()
 
+ReportFile = Annotated[
+    Path, typer.Argument(metavar="REPORT", help="What testbay check --json wrote; - for standard input.")
+]
 Branch = Annotated[
     str | None,
     typer.Option("--branch", metavar="NAME", help="The history is on this branch of origin.", show_default=False),
@@ -23,8 +26,6 @@ Folder = Annotated[
     Path | None,
     typer.Option("--history", metavar="FOLDER", help="The history is in this folder.", show_default=False),
 ]
-
-
 Ids = Annotated[
     list[str] | None,
     typer.Option(
@@ -112,9 +113,7 @@ def _execute(options: Any, voice: Voice) -> tuple[Any, int]:
 @app.command()
 def incidents(
     *,
-    report: Annotated[
-        Path, typer.Argument(metavar="REPORT", help="What testbay check --json wrote; - for standard input.")
-    ],
+    report: ReportFile,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done and sent; change nothing.")
     ] = False,
@@ -149,9 +148,7 @@ def incidents(
 
 @app.command()
 def history(
-    report: Annotated[
-        Path, typer.Argument(metavar="REPORT", help="What testbay check --json wrote; - for standard input.")
-    ],
+    report: ReportFile,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FOLDER", help="Keep it in this folder.", show_default=False)
     ] = None,
@@ -227,9 +224,7 @@ def status_page(
 
 @app.command()
 def metrics(
-    report: Annotated[
-        Path, typer.Argument(metavar="REPORT", help="What testbay check --json wrote; - for standard input.")
-    ],
+    report: ReportFile,
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="FILE", help="Write this file, NAME.prom, for node_exporter.", show_default=False),

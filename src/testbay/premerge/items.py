@@ -155,5 +155,4 @@ def _asks(check: Check, manifest: Manifest) -> Callable[..., None]:
 
 
 def _lines(result: Result) -> str:
-    name = f"{result.check} {result.instance}".strip()
-    return "\n".join([f"{result.verdict}: {name}: {result.said}", *(f"    {line}" for line in result.evidence)])
+    return "\n".join([f"{result.verdict}: {result.name}: {result.said}", *(f"    {line}" for line in result.evidence)])

@@ -98,7 +98,7 @@ def _annotate(report: Report, voice: Voice) -> None:
     """Annotate each failed check in GitHub Actions."""
     for result in report.results:
         if result.verdict not in ("pass", "skip"):
-            voice.annotate(result.said, title=f"{report.service}: {_name(result)}")
+            voice.annotate(result.said, title=f"{report.service}: {result.name}")
 
 
 def _lost(report: Report, file: Path) -> EngineUnavailableError | None:
@@ -188,7 +188,7 @@ def _unkept(folder: Path, error: OSError) -> EngineUnavailableError:
 def print_report(report: Report, file: Path, voice: Voice) -> None:
     """Print a line for each result, the evidence of those that did not pass, and the sum."""
     for result in report.results:
-        voice.say(f"{_mark(result)} {_name(result)}: {result.said}{_how_long(result)}")
+        voice.say(f"{_mark(result)} {result.name}: {result.said}{_how_long(result)}")
         for line in result.evidence if result.verdict not in ("pass", "skip") else ():
             voice.detail(f"    {line}")
     voice.verdict(f"Checks: {summary.headline(report) or 'none was asked'}", good=report.exit_code == 0)
@@ -204,10 +204,6 @@ def summarise(report: Report, options: CheckOptions, voice: Voice) -> None:
 
 def _mark(result: Result) -> str:
     return result.verdict.upper().ljust(5) if result.verdict not in ("pass", "skip") else result.verdict.ljust(5)
-
-
-def _name(result: Result) -> str:
-    return f"{result.check} {result.instance}".strip()
 
 
 def _how_long(result: Result) -> str:

@@ -50,6 +50,11 @@ class Result:
     attempts: Annotated[int, Field(ge=0)] = 1
     latencies_s: Annotated[tuple[Seconds, ...], Field(max_length=_MAX_PROBES)] = ()
 
+    @property
+    def name(self) -> str:
+        """The check's id, and behind it the instance if there are several."""
+        return f"{self.check} {self.instance}".strip()
+
     def __post_init__(self) -> None:
         """Shorten texts and make them printable: the target may have written them."""
         object.__setattr__(self, "said", one_line(self.said))

@@ -54,7 +54,6 @@ def _when(report: Report) -> str:
 
 
 def _row(result: Result) -> list[str]:
-    name = f"{result.check} {result.instance}".strip()
     tries = f", attempt {result.attempts}" if result.attempts > 1 else ""
     mark = result.verdict if result.verdict in ("pass", "skip") else f"**{result.verdict.upper()}**"
-    return [mark, code(name, _CELL), code(result.said, _CELL), f"{result.duration_s:.2f} s{tries}"]
+    return [mark, code(result.name, _CELL), code(result.said, _CELL), f"{result.duration_s:.2f} s{tries}"]

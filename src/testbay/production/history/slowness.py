@@ -110,9 +110,14 @@ class Series(NamedTuple):
     check: str
     instance: str = ""
 
+    @property
+    def name(self) -> str:
+        """The check's id, and behind it the instance if there are several."""
+        return f"{self.check} {self.instance}".strip()
+
     def __str__(self) -> str:
         where = f"{self.service} on {self.target}" if self.target else self.service
-        return one_line(f"{where}: {self.check} {self.instance}".rstrip())
+        return one_line(f"{where}: {self.name}")
 
 
 def series(entries: Iterable[Entry]) -> dict[Series, list[Sample]]:

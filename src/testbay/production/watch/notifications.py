@@ -73,7 +73,7 @@ def _where(incident: Incident) -> str:
 
 def _name(incident: Incident) -> str:
     first = (incident.failing or incident.members)[0]
-    return one_line(f"{first.check} {first.instance}".strip(), 120)
+    return one_line(first.name, 120)
 
 
 def _names(incident: Incident) -> str:
@@ -86,7 +86,7 @@ def _facts(incident: Incident, now: float, maybe_again: bool) -> tuple[str, ...]
     lines = [one_line(incident.said), f"since {_time(incident.opened)}, seen {_time(now)}"]
     lines += [f"commit {one_line(incident.commit)[:12]} answers"] if incident.commit else []
     if len(failing) > 1:
-        shown = [one_line(f"{one.check} {one.instance}".strip(), 120) for one in failing[:_MOST]]
+        shown = [one_line(one.name, 120) for one in failing[:_MOST]]
         more = [f"and {len(failing) - _MOST} more"] if len(failing) > _MOST else []
         lines += ["checks: " + ", ".join([*shown, *more])]
     return (*lines, *_doubt(maybe_again))

@@ -92,7 +92,7 @@ class OutageTracker:
         for series in set(self.standings) - set(known):
             gone = self.standings.pop(series)
             if gone.incident in self.incidents:
-                self.happened(gone.incident, now, f"{series.check} {series.instance}".strip() + " is no longer checked")
+                self.happened(gone.incident, now, f"{series.name} is no longer checked")
                 self._leave(replace(self.incidents[gone.incident], gone=True), series, now)
             self.changes.standings[series] = Standing()
 
@@ -152,7 +152,7 @@ class OutageTracker:
                 members = known.members if series in known.members else (*known.members, series)
                 self._keep(replace(known, members=members, opened=min(known.opened, now.since)))
                 self._relapse(self.incidents[known.id], series)
-                self.happened(known.id, one.at, f"{_name(series)}: {result.verdict}: {result.said}")
+                self.happened(known.id, one.at, f"{series.name}: {result.verdict}: {result.said}")
                 return known.id
         self.last_incident += 1
         made = Incident(
@@ -167,7 +167,7 @@ class OutageTracker:
             commit=self.commit_of(series.service, series.target),
         )
         self._keep(made)
-        self.happened(made.id, now.since, f"{_name(series)}: {result.verdict}: {result.said}")
+        self.happened(made.id, now.since, f"{series.name}: {result.verdict}: {result.said}")
         return made.id
 
     def _relapse(self, known: Incident, series: Series) -> None:
@@ -175,7 +175,7 @@ class OutageTracker:
             self._keep(replace(known, recovered=tuple(one for one in known.recovered if one != series)))
 
     def _recover(self, known: Incident, series: Series, at: float) -> None:
-        self.happened(known.id, at, f"{_name(series)}: passing again")
+        self.happened(known.id, at, f"{series.name}: passing again")
         self._leave(replace(known, gone=False), series, at)
 
     def _leave(self, known: Incident, series: Series, at: float) -> None:
@@ -237,10 +237,6 @@ class OutageTracker:
 def _matters(before: Standing, now: Standing) -> bool:
     """Return whether a change must be written: repeated passes are known from the rounds."""
     return before.verdict != now.verdict or now.verdict != "pass" or bool(before.incident)
-
-
-def _name(series: Series) -> str:
-    return f"{series.check} {series.instance}".strip()
 
 
 def excused(rollouts: Mapping[tuple[str, str], bool], series: Series, *, planned: bool) -> bool:
