@@ -99,6 +99,11 @@ class Bay:
         done = subprocess.run(argv, cwd=self.project, env=env, text=True, check=False, **ONE_OUTPUT)
         return Done(done.returncode, done.stdout)
 
+    def plain_pytest(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        """Run pytest in the service's folder, as a developer or an editor does."""
+        words = ["-p", "no:cacheprovider", *arguments]
+        return WARM_PYTEST.run(words, cwd=self.service, environ=self.environ | environ)
+
     def run_json(self) -> str:
         """The newest run's record; two runs of one second have names in no order."""
         records = (self.project / ".testbay" / "runs").glob("*/run.json")

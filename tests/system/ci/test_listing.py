@@ -2,11 +2,10 @@
 
 import json
 import subprocess
-from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.system.ci.test_tier2 import Run, add_service, call, make_checkout, write
+from tests.system.fakes.tiers import Run, add_service, write
 
 # A file that changed, and the services of two, a and b, whose tests that concerns.
 CHANGES = {
@@ -19,16 +18,6 @@ CHANGES = {
     "a-page": ("README.md", []),
     "testbays-own-tests": ("tests/unit/test_x.py", []),
 }
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    return make_checkout(tmp_path)
-
-
-@pytest.fixture
-def tier2(checkout: Path) -> Run:
-    return partial(call, checkout)
 
 
 def commit(checkout: Path) -> None:

@@ -1,86 +1,11 @@
 """Tier 2 runs for real here, on a small tree of stub services, and its output is compared line by line."""
 
-import os
-import re
-import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
-
-from testbay.harness.run.record import Record
-
-SCRIPT = Path(__file__).parents[3] / "scripts/ci/run-integration-tests.sh"
-DEADLINE_S = 20
-Run = Callable[..., tuple[int, list[str]]]
-
-
-def make_checkout(folder: Path) -> Path:
-    """An empty checkout, in a folder with a space in its name, whose bootstrap has nothing to do."""
-    root = folder / "a checkout"
-    write(root / "scripts/ci/run-integration-tests.sh", SCRIPT.read_text(encoding="utf-8"))
-    shutil.copy(SCRIPT.with_name("matrix.py"), root / "scripts/ci")
-    write(root / "scripts/bootstrap", "#!/bin/sh\n")
-    (root / ".venv/bin").mkdir(parents=True)
-    (root / ".venv/bin/python").symlink_to(sys.executable)
-    (root / "services").mkdir()
-    return root
-
-
-def call(checkout: Path, *arguments: str, **environment: str) -> tuple[int, list[str]]:
-    """Runs the script from another folder: its exit code and its lines, with times made equal."""
-    with _start(checkout, *arguments, **environment) as process:
-        output, _ = process.communicate(timeout=DEADLINE_S)
-    return process.returncode, _lines(output)
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    return make_checkout(tmp_path)
-
-
-@pytest.fixture
-def tier2(checkout: Path) -> Run:
-    return partial(call, checkout)
-
-
-def add_service(checkout: Path, name: str, *, ends: str = "exit 0", code: int | None = 0) -> None:
-    """A service whose tier 3 says its name, records a run that ended with `code`, and then does what `ends` says."""
-    folder = checkout / "services" / name
-    write(folder / "pyproject.toml", f'[tool.testbay]\nservice = "{name}"\n')
-    Record(id="a", service=name, started="2026-01-01T10:00:00Z", exit_code=code).save(folder)
-    run = f".testbay/runs/20260101-100000-{name}-00ff"
-    does = f"mkdir -p {run}; cat services/{name}/run.json >{run}/run.json"
-    write(folder / "scripts/ci/run-tests.sh", f"#!/bin/bash\necho tests of {name}\n{does}\n{ends}\n")
-
-
-def write(file: Path, text: str) -> None:
-    """A file, ready to be run, and the folders above it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-    file.chmod(0o755)
-
-
-def _start(checkout: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    plain = {name: value for name, value in os.environ.items() if name not in ("CI", "OPENAI_API_KEY", "TESTBAY_LLM")}
-    script = checkout / "scripts/ci/run-integration-tests.sh"
-    return subprocess.Popen(
-        [script, *arguments],
-        cwd=checkout.parent,
-        env=plain | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def _lines(output: str) -> list[str]:
-    return re.sub(r" +\d+ s$", " N s", output, flags=re.MULTILINE).splitlines()
+from tests.system.fakes.tiers import DEADLINE_S, Run, add_service, lines_of, start, write
 
 
 def test_every_service_runs(checkout: Path, tier2: Run) -> None:
@@ -247,14 +172,14 @@ def test_a_signal_reaches_the_tests_and_their_cleanup_is_waited_for(
     )
     add_service(checkout, "a", ends=f'exec "{sys.executable}" "{program}"')
 
-    with _start(checkout) as process:
+    with start(checkout) as process:
         assert process.stdout
         head = [process.stdout.readline().strip() for _ in range(3)]
         process.send_signal(sent)
         rest, _ = process.communicate(timeout=DEADLINE_S)
 
     assert (head[-1], process.returncode) == ("started", expected)
-    assert _lines(rest) == [
+    assert lines_of(rest) == [
         "cleaned up",
         "",
         "Services: 1 planned, 1 ran, 0 passed",

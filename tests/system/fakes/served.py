@@ -1,7 +1,15 @@
-"""The life of a fake that answers HTTP."""
+"""What answers HTTP on loopback: the life of a fake, and the start of a real program."""
 
+import subprocess
 import threading
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+
+_READY_WITHIN_S = 60.0
 
 
 class Served:
@@ -18,3 +26,14 @@ class Served:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def await_answer(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
+    """Until it is served."""
+    ends = time.monotonic() + _READY_WITHIN_S
+    while time.monotonic() < ends and child.poll() is None:
+        with suppress(httpx.HTTPError):
+            if httpx.get(url, timeout=5).is_success:
+                return
+        time.sleep(0.05)
+    raise AssertionError(log.read_text(errors="replace"))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from tests.system.conftest import Bay, read_until
-from tests.system.harness.test_plugin import pytest_in, with_service
+from tests.system.fakes.program import with_service
 
 FAULTS = """
 import asyncio
@@ -112,7 +112,7 @@ def test_every_fault_is_felt_by_real_clients(bay: Bay, engine: str, arguments: l
     """And by nobody else; what a test breaks is whole for the next one."""
     bay.use(engine)
     bay.tests(FAULTS)
-    done = pytest_in(bay, "-W", "error", *arguments)
+    done = bay.plain_pytest("-W", "error", *arguments)
 
     assert (done.returncode, "10 passed" in done.stdout) == (0, True), done.stdout
 
@@ -135,7 +135,7 @@ def test_number(faults, postgres, dragonfly, number):
 def test_a_test_that_dies_in_mid_fault_heals(bay: Bay) -> None:
     """By an assertion, or with its whole worker: the next one meets nothing of it."""
     bay.tests(DYING)
-    done = pytest_in(bay, "-n", "2")
+    done = bay.plain_pytest("-n", "2")
 
     assert "5 failed, 15 passed" in done.stdout, done.stdout
     assert bay.left() == []
@@ -144,7 +144,7 @@ def test_a_test_that_dies_in_mid_fault_heals(bay: Bay) -> None:
 def test_the_seed_is_shown_and_can_be_given(bay: Bay) -> None:
     """What failed by chance can be had again."""
     bay.tests("def test_it(faults):\n    assert faults.seed == 0\n")
-    failed, passed = pytest_in(bay, "--testbay-seed", "7"), pytest_in(bay, "--testbay-seed", "0")
+    failed, passed = bay.plain_pytest("--testbay-seed", "7"), bay.plain_pytest("--testbay-seed", "0")
 
     assert "7 (the same delays again: --testbay-seed 7)" in failed.stdout, failed.stdout
     assert (failed.returncode, passed.returncode) == (1, 0)
@@ -175,7 +175,7 @@ def test_next(faults, dragonfly):
 def test_a_proxy_that_is_killed_is_said(bay: Bay) -> None:
     """At the test in which it went; the next one gets another."""
     bay.tests(KILLED)
-    done = pytest_in(bay, "-rA")
+    done = bay.plain_pytest("-rA")
 
     assert "1 failed, 2 passed, 2 errors" in done.stdout, done.stdout
     assert done.stdout.count("why:      something killed it; every connection through it broke") >= 3
@@ -227,7 +227,7 @@ def test_hidden(bay, request):
 def test_what_makes_no_sense_is_refused(bay: Bay) -> None:
     """Numbers out of range, a dependency that is not there, a fixture asked for too late."""
     bay.tests(WRONG)
-    done = pytest_in(bay)
+    done = bay.plain_pytest()
 
     assert "1 failed, 7 passed" in done.stdout, done.stdout
     assert "lease1 has no proxies for faults" in done.stdout
@@ -261,7 +261,7 @@ def test_second(connection):
 def test_a_wider_scope_has_faults_too(bay: Bay) -> None:
     """Healed after each of its tests; connections stay."""
     bay.tests(SCOPED)
-    done = pytest_in(bay, "-W", "error")
+    done = bay.plain_pytest("-W", "error")
 
     assert done.returncode == 0, done.stdout
 
@@ -292,6 +292,6 @@ def test_the_service_feels_it(bay: Bay, engine: str) -> None:
     bay.use(engine)
     with_service(bay, "python serve.py {port}")
     bay.tests(FELT)
-    done = pytest_in(bay)
+    done = bay.plain_pytest()
 
     assert (done.returncode, bay.left()) == (0, []), done.stdout

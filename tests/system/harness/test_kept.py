@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.system.conftest import Bay
+from tests.system.fakes.program import with_service
 from tests.system.harness.test_open import archives, opened
-from tests.system.harness.test_plugin import pytest_in, with_service
 
 from testbay import masking
 
@@ -33,7 +33,7 @@ def indexes(bay: Bay) -> list[dict[str, object]]:
 def test_the_first_five_are_kept(bay: Bay, workers: list[str]) -> None:
     """Of all workers together, in one folder; plain pytest makes it when the first test fails."""
     bay.tests(MANY)
-    done = pytest_in(bay, *workers)
+    done = bay.plain_pytest(*workers)
 
     assert [folder.name[:2] for folder in archives(bay)] == ["1-", "2-", "3-", "4-", "5-"], done.stdout
     assert done.stdout.count("\nstate kept: ") == done.stdout.count("\ntestbay open 'tests/") == 5
@@ -44,7 +44,7 @@ def test_the_first_five_are_kept(bay: Bay, workers: list[str]) -> None:
 def test_how_many_is_an_option(bay: Bay) -> None:
     """None at all is one of its values, and then nothing is said nor made."""
     bay.tests(MANY)
-    two, none = pytest_in(bay, "--testbay-keep", "2", "--testbay-strict"), pytest_in(bay, "--testbay-keep", "0")
+    two, none = bay.plain_pytest("--testbay-keep", "2", "--testbay-strict"), bay.plain_pytest("--testbay-keep", "0")
 
     assert (two.stdout.count("state kept: "), len(archives(bay))) == (2, 2), two.stdout
     assert "testbay open" not in none.stdout
@@ -54,7 +54,7 @@ def test_a_green_run_leaves_no_folder(bay: Bay) -> None:
     """Nor does one whose tests fail without a lease, or as they are expected to."""
     expected = "import pytest\n@pytest.mark.xfail(strict=True)\ndef test_known(postgres): assert False\n"
     bay.tests(f"{expected}def test_fine(postgres): pass\ndef test_plain(): assert False\n")
-    done = pytest_in(bay)
+    done = bay.plain_pytest()
 
     assert ("1 failed, 1 passed, 1 xfailed" in done.stdout, (bay.project / ".testbay").exists()) == (True, False)
 
@@ -87,7 +87,7 @@ def test_two(shared, bay): assert False
 def test_each_phase_and_each_scope(bay: Bay) -> None:
     """Whichever phase fails first, once a test; and every lease the test has, the narrowest one first."""
     bay.tests(PHASES)
-    done = pytest_in(bay)
+    done = bay.plain_pytest()
 
     names = ["1-test_setup", "2-test_teardown", "3-test_both", "3-test_both.2", "4-test_two", "4-test_two.2"]
     assert [folder.name for folder in archives(bay)] == names, done.stdout
@@ -99,7 +99,7 @@ def test_the_service_log_goes_along(bay: Bay) -> None:
     """What the service said until the test failed."""
     with_service(bay, "python serve.py {port}")
     bay.tests("def test_it(service): assert service.client.get('/').status_code == 500\n")
-    pytest_in(bay)
+    bay.plain_pytest()
 
     assert "listening" in (archives(bay)[0] / "shop.log").read_text()
 
@@ -126,7 +126,7 @@ def test_secrets_are_not_kept(bay: Bay) -> None:
     manifest: Path = bay.service / "testbay.toml"
     manifest.write_text(manifest.read_text() + '[secrets]\nAPI_KEY = "/shop/api_key"\n')
     secret = "s3cret/+value-of-0815"
-    pytest_in(bay, API_KEY=secret)
+    bay.plain_pytest(API_KEY=secret)
     done = opened(bay, "1", "sh", "-c", 'psql -Atc "SELECT name FROM items" && redis-cli -u $REDIS_URL get text')
 
     files = [file for file in archives(bay)[0].iterdir() if masking.Scan([secret]).finds(file)]
@@ -146,7 +146,7 @@ def test_large(postgres, dragonfly, nats):
 def test_an_archive_has_a_limit(bay: Bay) -> None:
     """Beyond it the largest things are left out, and named."""
     bay.tests(LARGE)
-    pytest_in(bay)
+    bay.plain_pytest()
     done = opened(bay, "test_large", "psql", "-Atc", "SELECT name, (SELECT count(*) FROM large) FROM items")
 
     assert done.lines[-1] == "small|0", done.out
@@ -179,7 +179,7 @@ def test_locked(frozen, locked): assert False
 def test_a_dependency_that_does_not_answer(bay: Bay) -> None:
     """Is named with its reason, and the others are kept: a lock that a test still has holds nothing up for ever."""
     bay.tests(UNREACHABLE)
-    pytest_in(bay)
+    bay.plain_pytest()
     [index] = indexes(bay)
 
     said = [re.sub(r"[:;,(].*", "", text.partition(": ")[2]) for text in index["missing"]]  # type: ignore[attr-defined]
@@ -191,7 +191,7 @@ def test_a_folder_that_cannot_be_written(bay: Bay) -> None:
     """Is a line in the report: the test's own failure stays the news."""
     bay.tests("def test_it(bay): assert 1 == 2\n")
     (bay.project / ".testbay").write_text("")
-    done = pytest_in(bay)
+    done = bay.plain_pytest()
 
     assert "assert 1 == 2" in done.stdout
     assert "state not kept: " in done.stdout
@@ -200,7 +200,7 @@ def test_a_folder_that_cannot_be_written(bay: Bay) -> None:
 def test_what_uses_a_stack_of_before(bay: Bay) -> None:
     """A manifest that needs less since then: what it does not have any more is said."""
     bay.tests("def test_it(bay): assert False\n")
-    pytest_in(bay)
+    bay.plain_pytest()
     manifest: Path = bay.service / "testbay.toml"
     manifest.write_text('needs = ["postgres", "nats"]\n' + manifest.read_text().split("[env]")[0])
 
@@ -212,7 +212,7 @@ def test_what_was_never_kept_cannot_be_shown(bay: Bay) -> None:
     manifest: Path = bay.service / "testbay.toml"
     manifest.write_text('needs = ["postgres"]\n' + manifest.read_text().split("[env]")[0])
     bay.tests("def test_it(bay): assert False\n")
-    pytest_in(bay)
+    bay.plain_pytest()
     done = opened(bay, "1", "nats")
 
     assert (done.code, done.lines[1]) == (10, f"error: {archives(bay)[0]} has no nats.jsonl")

@@ -4,10 +4,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from tests.system.conftest import WARM_PYTEST, Bay, read_until
+from tests.system.conftest import Bay, read_until
+from tests.system.fakes.program import with_service
 
 Pytest = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -56,16 +56,11 @@ def test_environment_is_as_before():
 """
 
 
-def pytest_in(bay: Bay, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest in the service's folder, as a developer or an editor does."""
-    return WARM_PYTEST.run(["-p", "no:cacheprovider", *arguments], cwd=bay.service, environ=bay.environ | environ)
-
-
 def test_plain_pytest_starts_a_stack_and_ends_it(bay: Bay, engine: str) -> None:
     """The header says on which servers; every test has the three dependencies to itself."""
     bay.use(engine)
     bay.tests(TESTS)
-    done = pytest_in(bay, "-W", "error")
+    done = bay.plain_pytest("-W", "error")
 
     assert (done.returncode, "8 passed" in done.stdout) == (0, True), done.stdout
     assert f"\ntestbay: {engine}: PostgreSQL " in done.stdout
@@ -87,8 +82,8 @@ def test_workers_share_one_stack(bay: Bay) -> None:
     """Whoever comes first starts it; the last one's end is its end."""
     bay.tests(TESTS)
     (bay.service / "conftest.py").write_text(COUNT_STACKS)
-    done = pytest_in(bay, "-n", "2", "--dist", "worksteal", "-k", "not before")
-    again = pytest_in(bay, "-n", "auto", "--dist", "loadscope", "-k", "not before")
+    done = bay.plain_pytest("-n", "2", "--dist", "worksteal", "-k", "not before")
+    again = bay.plain_pytest("-n", "auto", "--dist", "loadscope", "-k", "not before")
 
     assert (done.returncode, again.returncode) == (0, 0), done.stdout + again.stdout
     assert len(set((bay.service / "stacks").read_text().splitlines())) == 2
@@ -100,7 +95,7 @@ def test_pytest_joins_a_kept_stack(bay: Bay) -> None:
     """And leaves it running."""
     bay.tests(TESTS)
     bay.run("up", "shop", "--keep", "--idle", "60s")
-    done = pytest_in(bay)
+    done = bay.plain_pytest()
     stacks = bay.run("ps").lines
     bay.run("down")
 
@@ -112,9 +107,9 @@ def test_nothing_happens_without_a_fixture(bay: Bay) -> None:
     """Not even where the manifest is broken; nor when tests are only collected, or have fixtures of the same names."""
     bay.tests("import pytest\n@pytest.fixture\ndef bay(): return 1\ndef test_own(bay): assert bay == 1\n")
     (bay.service / "testbay.toml").write_text("nonsense")
-    own = pytest_in(bay)
+    own = bay.plain_pytest()
     bay.tests("def test_it(bay): pass")
-    collected = pytest_in(bay, "--collect-only")
+    collected = bay.plain_pytest("--collect-only")
 
     assert (own.returncode, collected.returncode, (bay.cache / "stacks").exists()) == (0, 0, False), (
         own.stdout + collected.stdout
@@ -125,7 +120,7 @@ def test_a_stack_that_cannot_start_fails_every_test_at_once(bay: Bay) -> None:
     """With the reason, not a traceback of ours."""
     bay.tests("def test_a(bay): pass\ndef test_b(postgres): pass\n")
     (bay.service / "testbay.toml").write_text('service = "shop"\nmigration = "x"\n')
-    done = pytest_in(bay)
+    done = bay.plain_pytest()
 
     assert done.returncode == 1
     assert done.stdout.count("unknown key 'migration' (did you mean 'migrations'?)") >= 2
@@ -137,7 +132,7 @@ def test_a_dependency_the_manifest_does_not_need(bay: Bay) -> None:
     manifest = bay.service / "testbay.toml"
     manifest.write_text('needs = ["postgres"]\n' + manifest.read_text().split("[env]")[0])
     bay.tests("def test_a(postgres): pass\ndef test_b(dragonfly): pass\n")
-    done = pytest_in(bay)
+    done = bay.plain_pytest()
 
     assert "1 passed, 1 error" in done.stdout, done.stdout
     assert "no dragonfly on this stack" in done.stdout
@@ -155,7 +150,7 @@ def test_next(postgres): pass
 def test_a_dirty_return_is_a_warning_naming_the_test(bay: Bay) -> None:
     """Which a suite can make an error."""
     bay.tests(LEAKING)
-    warned, strict = pytest_in(bay), pytest_in(bay, "--testbay-strict")
+    warned, strict = bay.plain_pytest(), bay.plain_pytest("--testbay-strict")
     said = "tests/integration/test_it.py::test_leaks left open: PostgreSQL: a session from "
 
     assert (warned.returncode, "2 passed, 1 warning" in warned.stdout) == (0, True), warned.stdout
@@ -183,7 +178,7 @@ def test_second(postgres):
 def test_a_wider_scope_is_a_fixture_of_the_suites_own(bay: Bay) -> None:
     """Rows stay for the module; the session is as new for each test."""
     bay.tests(SCOPED)
-    done = pytest_in(bay)
+    done = bay.plain_pytest()
 
     assert done.returncode == 0, done.stdout
 
@@ -205,7 +200,7 @@ def test_number(bay, postgres, number):
 def test_a_crashed_workers_lease_comes_back(bay: Bay) -> None:
     """The worker that replaces it takes the same number, made anew."""
     bay.tests(CRASHING)
-    done = pytest_in(bay, "-n", "2")
+    done = bay.plain_pytest("-n", "2")
 
     assert "1 failed, 39 passed" in done.stdout, done.stdout
     assert "crashed" in done.stdout
@@ -225,28 +220,6 @@ def test_a_pytest_that_is_ended_leaves_nothing(bay: Bay, number: signal.Signals)
     assert bay.left() == []
 
 
-SERVICE = """
-import http.server
-import os
-import sys
-
-import psycopg
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
-            [(count,)] = connection.execute("SELECT count(*) FROM items").fetchall()
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(str(count).encode())
-
-
-if "--fail" in sys.argv:
-    sys.exit("no configuration")
-print("listening", flush=True)
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
 SERVICE_TESTS = """
 def test_service(service, postgres):
     assert service.client.get("/").text == "0"
@@ -263,18 +236,11 @@ def test_service_again(service):
 """
 
 
-def with_service(bay: Bay, start: str) -> None:
-    """Give the project a service to start."""
-    (bay.service / "serve.py").write_text(SERVICE)
-    manifest: Path = bay.service / "testbay.toml"
-    manifest.write_text(f'start = "{start}"\nready = "/"\n' + manifest.read_text())
-    bay.tests(SERVICE_TESTS)
-
-
 def test_the_service_runs_on_the_lease(bay: Bay) -> None:
     """It sees what the test wrote, is restarted, says what it says, and ends with the test."""
     with_service(bay, "python serve.py {port}")
-    done = pytest_in(bay, "-W", "error")
+    bay.tests(SERVICE_TESTS)
+    done = bay.plain_pytest("-W", "error")
 
     assert (done.returncode, bay.left()) == (0, []), done.stdout
 
@@ -291,7 +257,8 @@ def test_the_service_runs_on_the_lease(bay: Bay) -> None:
 def test_a_service_that_does_not_come_up_says_why(bay: Bay, start: str, said: list[str]) -> None:
     """Its last lines, at once when it ended."""
     with_service(bay, start)
-    done = pytest_in(bay, "-k", "again", TESTBAY_READY_TIMEOUT="1" if "sleep" in start else "60")
+    bay.tests(SERVICE_TESTS)
+    done = bay.plain_pytest("-k", "again", TESTBAY_READY_TIMEOUT="1" if "sleep" in start else "60")
 
     assert [text in done.stdout for text in said] == [True] * len(said), done.stdout
 
@@ -299,7 +266,7 @@ def test_a_service_that_does_not_come_up_says_why(bay: Bay, start: str, said: li
 def test_a_manifest_without_start_is_told_what_to_add(bay: Bay) -> None:
     """Only where a test asks for the service."""
     bay.tests("def test_it(service): pass\n")
-    done = pytest_in(bay)
+    done = bay.plain_pytest()
 
     assert "the manifest does not say how the service is started" in done.stdout, done.stdout
     assert "Traceback" not in done.stdout

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 from tests.system.conftest import REPOSITORY
-from tests.system.production.test_no_alarms import await_answer
+from tests.system.fakes.served import await_answer
 
 from testbay.fixtures import eventually
 from testbay.ports import hold

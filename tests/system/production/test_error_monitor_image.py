@@ -15,8 +15,8 @@ import httpx
 import pytest
 from tests.system.conftest import REPOSITORY
 from tests.system.fakes.boxes import build, docker
+from tests.system.fakes.served import await_answer
 from tests.system.fakes.wheels import wheels
-from tests.system.production.test_no_alarms import await_answer
 
 from testbay.ports import hold
 

@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 from tests.system.conftest import REPOSITORY
 from tests.system.fakes.browser import Browser
-from tests.system.production.test_no_alarms import await_answer
+from tests.system.fakes.served import await_answer
 
 from testbay.ports import hold
 

@@ -5,15 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
-import httpx
 import pytest
 from tests.system.conftest import REPOSITORY, Bay
 from tests.system.fakes.monitor import Monitor
+from tests.system.fakes.served import await_answer
 
 from testbay import settings
 from testbay.manifest.checkbase import Phase
@@ -25,7 +22,6 @@ from testbay.production.checks.command import CheckOptions, execute
 from testbay.production.checks.report import Report, Result
 
 RUNS = int(os.environ.get("TESTBAY_HEALTHY_RUNS", "20"))
-_READY_WITHIN_S = 60.0
 
 
 @pytest.fixture
@@ -58,17 +54,6 @@ def production(bay: Bay, manifest: Manifest) -> Iterator[subprocess.Popen[bytes]
         finally:
             child.terminate()
             child.wait(30)
-
-
-def await_answer(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
-    """Until it is served."""
-    ends = time.monotonic() + _READY_WITHIN_S
-    while time.monotonic() < ends and child.poll() is None:
-        with suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=5).is_success:
-                return
-        time.sleep(0.05)
-    raise AssertionError(log.read_text(errors="replace"))
 
 
 def ask(bay: Bay, manifest: Manifest, phase: Phase) -> Report:
