@@ -13,6 +13,11 @@ def note(name):
 """
 QUICK = "from note import note\ndef test_quick(): note('quick')\n"
 SLOW = "from note import note\ndef test_first(): note('first')\ndef test_second(): note('second')\n"
+EARLY = """import subprocess, sys
+def pytest_sessionstart(session):
+    if not hasattr(session.config, "workerinput"):
+        subprocess.run([sys.executable, "early.py"], check=True)
+"""
 
 
 def noted(guest: Guest, *arguments: str, **environ: str) -> dict[str, str]:
@@ -54,3 +59,16 @@ def test_files_that_took_long_come_first(guest: Guest) -> None:
     (run / "durations.json").write_text(json.dumps(seconds), encoding="utf-8")
 
     assert list(noted(guest, "-n", "0", TESTBAY_WORKERS="2")) == ["first", "second", "quick"]
+
+
+def test_what_was_measured_before_the_workers_began_counts(guest: Guest) -> None:
+    """A process that the controller starts may end before pytest-cov begins in a worker."""
+    tests = {"tests/test_a.py": "def test_one(): pass\n", "tests/test_b.py": "def test_two(): pass\n"}
+    manifest = f'{MANIFEST}coverage = "all"\n'
+    guest.write({"testbay.toml": manifest, "early.py": "x = 1\n", "tests/conftest.py": EARLY, **tests})
+
+    done = guest.run("run")
+
+    (report,) = guest.project.glob(".testbay/runs/*/coverage.json")
+    covered = json.loads(report.read_text(encoding="utf-8"))["files"]
+    assert (done.code, covered["early.py"]["executed_lines"]) == (0, [1]), done.out

@@ -48,6 +48,8 @@ def complete(config: pytest.Config, parser: Any, args: list[str], *, worker: boo
         config.pluginmanager.register(copies, "testbay-copies")
         config.pluginmanager.register(ReplacedServers(Path(suite.run_dir) / "tests.jsonl"), "testbay-replacedservers")
     _complete(suite, config, args, copies)
+    if worker and getattr(config.known_args_namespace, "cov_append", None) is False:
+        args.append("--cov-append")  # or pytest-cov erases, in each worker, what other processes measured by then
     highest = config.known_args_namespace.confcutdir  # pytest's own finding: above it no conftest is read or looked for
     config.known_args_namespace = parser.parse_known_args(args, namespace=copy(config.option))
     config.known_args_namespace.confcutdir = highest
