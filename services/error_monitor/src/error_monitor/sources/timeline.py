@@ -59,7 +59,7 @@ class Timeline:
     """One stream that is read by time.
 
     The cursor is the time up to which everything was read, and a hash of each line of the last seconds before it. An
-    answer at the server's cap proves nothing about the rest: the span is halved until the answer fits, and the next
+    answer at the server's cap proves nothing about the rest: the span is cut until the answer fits, and the next
     spans are of the length that did.
     """
 
@@ -89,11 +89,11 @@ class Timeline:
         return Chunk(position=following, batches=batches(fresh), gaps=gaps, has_more=has_more)
 
     async def _collect(self, start: int, until: int, newest: int, span: int) -> tuple[list[Entry], list[Gap], int, int]:
-        """Everything from `start` to the end that is returned with it; a span whose answer is full is halved."""
+        """Everything from `start` to the end that is returned with it; a span whose answer is full is cut."""
         limits = self._limits
         entries: list[Entry] = []
         gaps: list[Gap] = []
-        ends: list[int] = []  # of the spans that were halved: the nearest last
+        ends: list[int] = []  # of the spans that were cut: the nearest last
         at = start
         for asked in range(_MOST_ASKED):
             if at < until and asked >= _MOST_ASKED // 2:
@@ -101,12 +101,13 @@ class Timeline:
             end = ends[-1] if ends else min(at + span, newest)
             got, why = await self._ask(at, end)
             if why and end - at > limits.grain_ns:
-                ends.append(at + max((end - at) // 2, limits.grain_ns))
+                ends += self._cuts(at, end, got)
                 continue
             gaps += [_gap("capped", why, at, end)] if why and end > until else []
             entries += [one for one in got if at <= one.time_ns < end]
-            span = max(end - at, limits.grain_ns)
-            span = min(span * 2, limits.longest_ns) if len(got) < limits.cap // 2 else span
+            if not why:  # behind a moment that is too full for any answer, spans are as long as before it
+                span = max(end - at, limits.grain_ns)
+                span = min(span * 2, limits.longest_ns) if len(got) < limits.cap // 2 else span
             at = end
             ends = [one for one in ends if one > at]
             if at >= newest or (at > until and len(entries) >= limits.cap):
@@ -122,6 +123,13 @@ class Timeline:
         if len(got) < self._limits.cap:
             return got, ""
         return got, f"{self._limits.cap} lines or more within {end - start} ns, which the server cannot list"
+
+    def _cuts(self, start: int, end: int, got: Sequence[Entry]) -> list[int]:
+        """The ends of a span's parts, the nearest last: half of it, or up to the one moment that fills the answer."""
+        first, last = (pick((one.time_ns for one in got), default=end) for pick in (min, max))
+        if first == last < end:
+            return [end, max(first, start + self._limits.grain_ns)]
+        return [start + max((end - start) // 2, self._limits.grain_ns)]
 
     def _lost(self, seen: dict[str, list[int]], entries: Sequence[Entry], until: int, end: int) -> list[Gap]:
         """A gap, where none of the lines is left that were there when we last looked: others may be gone, too."""
