@@ -4,24 +4,44 @@ A call runs as `python -m` would run it, with folder, variables, arguments, outp
 a new Python would take note of, other variables of Python's own or of the locale, is run by a new Python.
 """
 
+import ast
 import gc
 import importlib
-import json
 import os
 import pkgutil
 import runpy
+import selectors
+import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 _AT_ITS_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "TZ", "COVERAGE_PROCESS_START")
 _NOT_WRITTEN = "PYTHONDONTWRITEBYTECODE"  # can be changed later
 _MESSAGE_BYTES = 100_000
+# A program that is run there, in its caller's streams. Its own Python loads nothing: it starts in a few milliseconds.
+_LED = """#!{python} -IS
+import _socket, os, sys
+variables = open("/proc/self/environ", errors="surrogateescape").read().split(chr(0))[:-1]  # Python may add LC_CTYPE
+environ = dict(each.split("=", 1) for each in variables)
+at_its_start = {{k: v for k, v in environ.items() if k.startswith({names!r}) and k != {not_written!r}}}
+if at_its_start != {alike!r} or not "".join(sys.argv[1:2]).endswith({ending!r}):
+    os.execv({other!r}, [{other!r}, *sys.argv[1:]])
+channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+channel.connect({address!r})
+streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (1, 2, 0))
+request = repr([{ending!r}, sys.argv[1:], os.getcwd(), environ]).encode()
+channel.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+code = int(channel.recv(20))
+if code < 0:
+    os.kill(os.getpid(), -code)
+sys.exit(code)
+"""
 ONE_OUTPUT: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 Ended = subprocess.CompletedProcess[str]
 
@@ -33,86 +53,90 @@ class Warm:
         module: The program, as `python -m` names it.
         imported: What it has imported; with `.*` after a package's name, each module in it.
         environ: The variables that it starts with.
+        first: What it does before it imports anything, in Python.
     """
 
-    def __init__(self, module: str, *imported: str, environ: Mapping[str, str]) -> None:
-        self._order = [module, *imported]
+    def __init__(self, module: str, *imported: str, environ: Mapping[str, str], first: str = "") -> None:
+        self._order = [first, module, *imported]
         self._environ = dict(environ)
-        self._turn = threading.Lock()
+        self._address = f"\0testbay-warm-{os.getpid()}-{id(self)}"
         self._python: subprocess.Popen[bytes] | None = None
 
     def run(self, arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> Ended:
-        """Run the program to its end, with both outputs in one. Only one call at a time is forked."""
-        argv = [sys.executable, "-m", self._order[0], *arguments]
-        request = json.dumps([argv[3:], str(cwd), dict(environ)]).encode()
-        alike = _at_its_start(environ) == _at_its_start(self._environ) and len(request) < _MESSAGE_BYTES
-        if not alike or not self._turn.acquire(blocking=False):
+        """Run the program to its end, with both outputs in one."""
+        argv = [sys.executable, "-m", self._order[1], *arguments]
+        request = repr(["", argv[3:], str(cwd), dict(environ)]).encode()
+        if _at_its_start(environ) != _at_its_start(self._environ) or len(request) > _MESSAGE_BYTES:
             return subprocess.run(argv, cwd=cwd, env=environ, text=True, errors="replace", check=False, **ONE_OUTPUT)
-        try:
-            return Ended(argv, *self._forked(request))
-        except BaseException:
-            self.close()  # it is still at that call
-            raise
-        finally:
-            self._turn.release()
-
-    def _forked(self, request: bytes) -> tuple[int, str]:
         self._start()
         ours, theirs = os.pipe()
-        with os.fdopen(ours, encoding="utf-8", errors="replace") as output:
+        with os.fdopen(ours, encoding="utf-8", errors="replace") as output, _socket() as channel:
             try:
-                socket.send_fds(self._channel, [request], [theirs])
+                channel.connect(self._address)
+                socket.send_fds(channel, [request], [theirs, theirs])
             finally:
                 os.close(theirs)
             said = output.read()
-        return int(self._channel.recv(_MESSAGE_BYTES)), said
+            return Ended(argv, int(channel.recv(_MESSAGE_BYTES)), said)
+
+    def lead(self, program: Path, other: Path, *, ending: str = "") -> None:
+        """Write a program that is run here. It is no child of its caller, whose end sends it SIGTERM.
+
+        Args:
+            program: The file, executable afterwards.
+            other: A program that does the same, for what only a new Python would take note of.
+            ending: If not empty, `other` is Python, and what is run here are files whose names end so.
+        """
+        self._start()
+        alike = _at_its_start(self._environ)
+        facts = {"names": _AT_ITS_START, "not_written": _NOT_WRITTEN, "alike": alike, "address": self._address}
+        text = _LED.format(python=sys.executable, other=str(other), ending=ending, **facts)
+        program.write_text(text, encoding="utf-8")
+        program.chmod(0o755)
 
     def _start(self) -> None:
         if self._python is None:
-            self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with theirs:
-                argv = [sys.executable, __file__, str(theirs.fileno()), *self._order]
+            with _socket() as listener:
+                listener.bind(self._address)
+                listener.listen()
+                argv = [sys.executable, __file__, str(listener.fileno()), *self._order]
                 null = subprocess.DEVNULL  # on a terminal, a call's output would be buffered in another way
                 self._python = subprocess.Popen(
-                    argv, cwd="/", env=self._environ, stdin=null, stdout=null, pass_fds=[theirs.fileno()]
+                    argv, cwd="/", env=self._environ, stdin=subprocess.PIPE, stdout=null, pass_fds=[listener.fileno()]
                 )
 
     def close(self) -> None:
         """End it."""
         if self._python is not None:
-            self._channel.close()
-            self._python.kill()
+            assert self._python.stdin is not None
+            self._python.stdin.close()
             self._python.wait()
             self._python = None
+
+
+def _socket() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def _at_its_start(environ: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in environ.items() if k.startswith(_AT_ITS_START) and k != _NOT_WRITTEN}
 
 
-def main(number: int, module: str, *imported: str) -> None:
-    """Fork for each request on that descriptor. Returns only in a call, which is then still to be made."""
+def main(listening: int, first: str, module: str, *imported: str) -> str:
+    """Fork for each call until our standard input ends; return only in a call: the file to run, or nothing."""
+    forked = importlib.import_module("forked") if module == "testbay" else None
     sys.path.pop(0)  # the folder of this file
+    exec(first, {})  # noqa: S102 - a test's own words
     for name in imported:
         found = importlib.import_module(name.removesuffix(".*"))
         for each in _inside(found) if name.endswith(".*") else ():
             importlib.import_module(each)
+    if forked:
+        ours = _at_its_start(os.environ)
+        forked.install(lambda environ: _at_its_start(environ) == ours, _close_others)
     gc.collect()
     gc.freeze()  # a call's own collections pass over what was there before it
-    channel = socket.socket(fileno=number)
-    while True:
-        request, output, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, 1)
-        if not request:
-            os._exit(0)
-        if (child := os.fork()) == 0:
-            channel.close()
-            for stream in (1, 2):
-                os.dup2(output[0], stream)
-            os.close(output[0])
-            _become(module, *json.loads(request))
-            return
-        os.close(output[0])
-        channel.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    return _serve(socket.socket(fileno=listening), module)
 
 
 def _inside(package: ModuleType) -> Iterator[str]:
@@ -121,19 +145,82 @@ def _inside(package: ModuleType) -> Iterator[str]:
     return (each.name for each in found if not each.name.endswith(".__main__"))
 
 
-def _become(module: str, arguments: list[str], cwd: str, environ: dict[str, str]) -> None:
-    """Have what `python -m` has before its first line."""
+def _close_others() -> None:
+    """Close all descriptors but the three streams; where their limit is high, `os.closerange` takes long."""
+    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if descriptor > 2:
+            with suppress(OSError):  # that of the list itself
+                os.close(descriptor)
+
+
+def _serve(listener: socket.socket, module: str) -> str:
+    """Fork for each caller, and tell it how that ended; return in the fork what `_become` does."""
+    ready = selectors.DefaultSelector()
+    ready.register(0, selectors.EVENT_READ)
+    ready.register(listener, selectors.EVENT_READ, _Call)
+    while True:
+        for key, _ in ready.select():
+            if key.data is _Call:
+                channel = listener.accept()[0]
+                request, streams, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, 3)
+                if (child := os.fork()) == 0:
+                    return _become(module, streams, ast.literal_eval(request.decode()))
+                for stream in streams:
+                    os.close(stream)
+                call = _Call(child, os.pidfd_open(child), channel)
+                ready.register(call.end, selectors.EVENT_READ, call)
+                ready.register(channel, selectors.EVENT_READ, call)
+            elif key.data is None:
+                os._exit(0)
+            elif ready.get_map().get(key.fd) == key:  # if not, its call has just ended
+                for over in key.data.look(key.fd):
+                    with suppress(KeyError):
+                        ready.unregister(over)
+
+
+class _Call(NamedTuple):
+    """A child, the descriptor that tells its end, and the connection of its caller."""
+
+    child: int
+    end: int
+    channel: socket.socket
+
+    def look(self, descriptor: int) -> list[int]:
+        """Tell the caller of the child's end, or end the child of a caller that is gone; return what is over."""
+        number = self.channel.fileno()
+        if descriptor == number:
+            os.kill(self.child, signal.SIGTERM)
+            return [number]
+        code = os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
+        os.close(self.end)
+        with suppress(OSError), self.channel:
+            self.channel.send(b"%d" % code)
+        return [number, self.end]
+
+
+def _become(module: str, streams: list[int], request: tuple[str, list[str], str, dict[str, str]]) -> str:
+    """Have what `python -m`, or `python FILE`, has before its first line; return the file."""
+    ending, arguments, cwd, environ = request
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for theirs, stream in zip(streams, (1, 2, 0), strict=False):
+        os.dup2(theirs, stream)
+    _close_others()
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environ)
     sys.dont_write_bytecode = bool(environ.get(_NOT_WRITTEN))
-    sys.path.insert(0, cwd)
-    sys.argv[:] = ["-m", *arguments]
-    sys.orig_argv[:] = [sys.executable, "-m", module, *arguments]
+    file = arguments[0] if ending else ""
+    sys.path.insert(0, str(Path(file).resolve().parent) if file else cwd)
+    sys.argv[:] = arguments if file else ["-m", *arguments]
+    sys.orig_argv[:] = [sys.executable, *([] if file else ["-m", module]), *arguments]
     sys.modules["__main__"] = ModuleType("__main__")
     vars(sys.modules["__main__"])["__builtins__"] = __builtins__
+    return file
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *(order := sys.argv[2:]))
-    runpy._run_module_as_main(order[0])  # type: ignore[attr-defined] # what `python -m` calls
+    called = main(int(sys.argv[1]), *(order := sys.argv[2:]))
+    if called:
+        runpy.run_path(called, run_name="__main__")
+    else:
+        runpy._run_module_as_main(order[1])  # type: ignore[attr-defined] # what `python -m` calls

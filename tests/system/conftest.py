@@ -53,9 +53,20 @@ def _usual_environ() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
 
 
-WARM = Warm("testbay", "testbay.*", environ=_usual_environ())
 _CLIENTS = ("psycopg", "redis", "nats", "nats.js", "pydantic", "yaml")  # what its plugin loads sooner or later
-WARM_PYTEST = Warm("pytest", "_pytest.*", "pytest", *_CLIENTS, environ=_usual_environ())
+_PYTEST = ("_pytest.*", "pytest", "coverage", "execnet", "pdb", *_CLIENTS)
+# A GitHub that is away is waited for for minutes: where HASTE is set they are short ones.
+HASTE = """
+import os, sys, time
+clock, sleep = time.monotonic, time.sleep
+def haste():
+    return int(os.environ.get("HASTE", "1")) if "incidents" in sys.argv else 1
+time.monotonic = lambda: clock() * haste()
+time.sleep = lambda delay_s: sleep(delay_s / haste())
+"""
+WARM = Warm("testbay", "testbay.*", *_PYTEST, environ=_usual_environ())
+WARM_STEPS = Warm("testbay", "testbay.*", *_PYTEST, environ={"PATH": os.environ["PATH"]}, first=HASTE)  # in workflows
+WARM_PYTEST = Warm("pytest", *_PYTEST, environ=_usual_environ())
 
 
 class Bay:
@@ -253,7 +264,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 done = guest.run("exec", "--", "true")
                 assert done.code == 0, done.out
     _TEMPLATES.extend((shared / "cache/templates", shared / "visited/cache/templates"))
-    with contextlib.closing(WARM), contextlib.closing(WARM_PYTEST):
+    with contextlib.closing(WARM), contextlib.closing(WARM_PYTEST), contextlib.closing(WARM_STEPS):
         yield
     _TEMPLATES.clear()
 

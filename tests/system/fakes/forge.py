@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.stepper.runner import Event, Machine, Repository, Runner, WorkflowRun, head
 from tests.stepper.workflow import load
-from tests.system.conftest import REPOSITORY, TEMPLATE
+from tests.system.conftest import REPOSITORY, TEMPLATE, WARM_STEPS
 from tests.system.fakes.cloud import BEARER, ROLE, Cloud
 
 from testbay.masking import Scan
@@ -74,15 +74,24 @@ class Forge:
             assert text.count("TESTBAY_ENGINE: compose") == (file.name not in WITHOUT_ENGINE)
             file.write_text(text.replace("TESTBAY_ENGINE: compose", f"TESTBAY_ENGINE: {engine}"), encoding="utf-8")
 
-    def bootstrap(self, mutation: str = "", *, first: str = "") -> None:
-        """Have .venv lead to the one that runs this test, or to another `testbay`; `first` is done before that."""
-        testbay = Path(sys.executable).with_name("testbay")
+    def bootstrap(self, mutation: str = "", *, first: str = "", warm: bool = False) -> None:
+        """Have .venv lead to the one that runs this test, or to another `testbay`; `first` is done before that.
+
+        With `warm` both are forked, and their processes no children of the step's: not where a job's secrets are
+        looked for.
+        """
+        python = Path(sys.executable)
+        testbay = python.with_name("testbay")
         if mutation:
             testbay = self.folder / "testbay"
             testbay.write_text(f"#!{sys.executable}\n{mutation}\nfrom testbay.__main__ import main\nmain()\n", "utf-8")
             testbay.chmod(0o755)
+        if warm:
+            WARM_STEPS.lead(self.folder / "testbay", testbay)
+            WARM_STEPS.lead(self.folder / "python", python, ending=".py")
+            python, testbay = self.folder / "python", self.folder / "testbay"
         script = self.root / "scripts/bootstrap"
-        script.write_text(BOOTSTRAP.format(first=first, python=sys.executable, testbay=testbay), encoding="utf-8")
+        script.write_text(BOOTSTRAP.format(first=first, python=python, testbay=testbay), encoding="utf-8")
         script.chmod(0o755)
 
     def service(self, name: str, *, manifest: str = "", tests: str = "") -> None:

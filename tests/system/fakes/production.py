@@ -32,14 +32,6 @@ get = "/page"
 attempts = 1
 expect = ["status == 200"]
 """
-# A GitHub that is away is waited for for minutes: here they are short ones.
-HASTE = """
-import os, sys, time
-if "incidents" in sys.argv:
-    clock, sleep, haste = time.monotonic, time.sleep, int(os.environ["HASTE"])
-    time.monotonic = lambda: clock() * haste
-    time.sleep = lambda delay_s: sleep(delay_s / haste)
-"""
 
 
 class Production:
@@ -57,7 +49,7 @@ class Production:
         self.forge.variables["AGENT_EXECUTOR_URL"] = f"http://127.0.0.1:{deployment.port}"
         self.forge.take(*(f"scripts/ci/{name}" for name in ("run-integration-tests.sh", "run-checks.sh")))
         self.forge.take(*(f"scripts/ci/{name}" for name in ("matrix.py", "checks.py")), f".github/workflows/{WORKFLOW}")
-        self.forge.bootstrap(HASTE)
+        self.forge.bootstrap(warm=True)
         self.forge.service("shop", manifest=MANIFEST)
         self.forge.commit()
 

@@ -27,7 +27,7 @@ def forge(tmp_path: Path) -> Iterator[Forge]:
     forge.take(
         *(f"scripts/ci/{name}" for name in ("run-integration-tests.sh", "run-checks.sh", "matrix.py", "checks.py"))
     )
-    forge.bootstrap()
+    forge.bootstrap(warm=True)
     bay = Bay(tmp_path, tmp_path / "cache")
     bay.name = "nobody's"  # others on this machine have services of the same name
     yield forge

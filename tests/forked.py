@@ -1,0 +1,120 @@
+"""The pytest of a warm `testbay run`: forked from what its Python has imported, as a start takes most of a short run.
+
+What stands between testbay and pytest is real: the reaper's processes, their signals, descriptors and exit codes.
+testbay's own modules are forgotten, and imported again as pytest rewrites them.
+"""
+
+import atexit
+import gc
+import importlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import IO, Any, NoReturn
+
+_PATH = sys.path[1:]  # without this file's folder, as with -P
+_FILTERS = warnings.filters[:]
+_KEPT: list[object] = []  # an object that is finalised here could close a descriptor of ours
+
+
+class _Child(subprocess.Popen[bytes]):
+    """A child that we forked ourselves."""
+
+    def __init__(self, pid: int) -> None:
+        facts: dict[str, Any] = {"_child_created": True, "_waitpid_lock": threading.Lock(), "_sigint_wait_secs": 0.25}
+        vars(self).update(facts, pid=pid, args=[], returncode=None, stdin=None, stdout=None, stderr=None)
+
+
+def install(as_at_its_start: Callable[[Mapping[str, str]], bool], close_others: Callable[[], None]) -> None:
+    """Have testbay fork for the pytest that it would start, with variables for which that is the same."""
+    process: Any = importlib.import_module("testbay.process")
+    start = process.spawn
+
+    def spawn(
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        output: IO[bytes] | None = None,
+        **more: Any,
+    ) -> Any:
+        words = [os.fspath(word) for word in argv]
+        is_pytest = words[:3] == [sys.executable, "-P", "-c"] and "run_module('pytest'" in words[3]
+        if not is_pytest or env is None or cwd is None or not as_at_its_start(env):
+            return start(argv, env=env, cwd=cwd, output=output, **more)
+        if child := os.fork():
+            return _Child(child)
+        try:
+            os.setsid()
+            process.die_with_parent(signal.SIGTERM)
+            for stream in (1, 2) if output else ():
+                os.dup2(output.fileno(), stream)  # type: ignore[union-attr]
+            close_others()
+            os.chdir(cwd)
+            _split(process)
+            _become(words, env)
+        finally:
+            os._exit(1)  # never back to testbay's own work
+
+    process.spawn = spawn
+
+
+def _split(process: Any) -> None:
+    """Do what `reaper.main` does, with handlers and name as after `exec`."""
+    handled = [n for n in signal.valid_signals() if callable(signal.getsignal(n))]
+    for number in handled:
+        signal.signal(number, signal.SIG_DFL)
+    reaper: Any = importlib.import_module("testbay.harness.reaper")
+    signal.pthread_sigmask(signal.SIG_SETMASK, reaper.split(reaper._end_as))
+    process.rename("python")
+    if signal.SIGINT in handled:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _become(words: list[str], environ: Mapping[str, str]) -> None:
+    """Be the Python of these words, to its end."""
+    gc.enable()
+    gc.set_threshold(700, 10, 10)
+    gc.freeze()
+    os.environ.clear()
+    os.environ.update(environ)
+    sys.dont_write_bytecode = bool(environ.get("PYTHONDONTWRITEBYTECODE"))
+    _KEPT.extend((sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__, dict(sys.modules)))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "testbay"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    warnings.filters[:] = _FILTERS  # type: ignore[index]
+    sys.path[:] = _PATH
+    sys.argv[:] = ["-c", *words[4:]]
+    sys.orig_argv[:] = words
+    out, err = (io.TextIOWrapper(io.FileIO(stream, "w", closefd=False)) for stream in (1, 2))
+    vars(sys).update(stdout=out, stderr=err, __stdout__=out, __stderr__=err)
+    with _End():
+        exec(words[3], {"__name__": "__main__"})  # noqa: S102 - what our own command line says
+
+
+class _End:
+    """The end of a Python, whatever the block raises; only the last collections are left out."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> NoReturn:
+        code: object = error.code if isinstance(error, SystemExit) else None if error is None else 1
+        if kind is not None and error is not None and not isinstance(error, SystemExit):
+            sys.excepthook(kind, error, trace)
+        elif isinstance(code, str):
+            sys.stderr.write(f"{code}\n")
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
