@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -105,6 +106,11 @@ def from_json(text: str | bytes) -> Report:
     return report
 
 
+@cache  # and not at import: most commands read no report
+def _schema() -> TypeAdapter[Report]:
+    return TypeAdapter(Report)
+
+
 def _read(text: str | bytes) -> tuple[Report, Any]:
     if len(text) > MAX_BYTES:
         raise _unusable(f"larger than {MAX_BYTES >> 20} MiB")
@@ -118,7 +124,7 @@ def _read(text: str | bytes) -> tuple[Report, Any]:
         raise _unusable(f"not of version {VERSION}")
     code = document.pop("exit_code", None)
     try:
-        return TypeAdapter(Report).validate_json(json.dumps(document)), code
+        return _schema().validate_json(json.dumps(document)), code
     except ValidationError as error:
         fault = error.errors(include_input=False)[0]
         raise _unusable(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
