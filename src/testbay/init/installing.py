@@ -51,11 +51,12 @@ def command(project: Project) -> str:
         words += ["-r pyproject.toml", *chosen]
     elif is_built(project):
         words += [_editable(extras)]
+    has_hashes = any("--hash=" in project.text(name) for name in lists(project))
     tool = "python -m pip install"
     if export := _export(project):
         locked = " ".join([export, *(chosen + groups if export.startswith("uv ") else [])])
         tool = f"{tool} uv && {locked} && uv pip install --system -c {_LOCKED}"
-    elif is_program or groups or project.table("tool", "uv", "sources") or _has_hashes(project):
+    elif is_program or groups or project.table("tool", "uv", "sources") or has_hashes:
         tool = f"{tool} uv && uv pip install --system"
     # Two places of one package cannot be installed: what the project says of testbay is the one.
     ours = [] if names_testbay(project) else [itself.requirement() or itself.TO_BE_FILLED_IN]
@@ -69,10 +70,6 @@ def _export(project: Project) -> str:
     is_uvs = bool(project.pyproject.get("project")) and any((folder / "uv.lock").is_file() for folder in folders)
     found = (file for file in _LOCKS if (is_uvs if file == "uv.lock" else (project.root / file).is_file()))
     return next((_LOCKS[file] for file in found), "")
-
-
-def _has_hashes(project: Project) -> bool:
-    return any("--hash=" in project.text(name) for name in lists(project))
 
 
 def arguments(project: Project) -> str:

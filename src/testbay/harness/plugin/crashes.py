@@ -1,6 +1,5 @@
 """Crash reports for pytest-xdist workers, made by the controller: how the worker ended, its stack, the logs."""
 
-import faulthandler
 import itertools
 import os
 import subprocess
@@ -86,8 +85,3 @@ def own_file(worker: Mapping[str, Any] | None, what: str) -> IO[bytes] | None:
         return open(worker[f"testbay_{what}"], "r+b", buffering=0) if worker else None  # noqa: PTH123 - kept open
     except (OSError, KeyError):
         return None
-
-
-def keep_stack(file: IO[bytes]) -> None:
-    """Write this process's Python stack to the file when a signal such as SIGSEGV ends it. The file must stay open."""
-    faulthandler.enable(file)

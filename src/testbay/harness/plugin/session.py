@@ -1,5 +1,6 @@
 """The stacks of a pytest process: their pools, the leases that tests hold, and the services that run on them."""
 
+import faulthandler
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -58,7 +59,7 @@ class Leasing:
         """
         self._stack = crashes.own_file(self._worker, "stack")
         if self._stack is not None:
-            crashes.keep_stack(self._stack)
+            faulthandler.enable(self._stack)  # which has to stay open
         runs_tests = not self._config.option.collectonly and not self._config.pluginmanager.hasplugin("dsession")
         if runs_tests and (home := settings.environ().get("TESTBAY_STACK")) and launching.is_known(Path(home)):
             self._begin(with_service=True)

@@ -104,7 +104,7 @@ class _Judge:
         if answer.model is None or answer.refusal:
             return self._own.reading()  # what stops Compose may be in a service that is not needed
         theirs = self._own.record(answer.model, {}, name)
-        if own is None or not _alike(own, theirs):
+        if own is None or _comparable(own) != _comparable(theirs):
             return theirs
         self._note(name)
         return replace(own, reader=name)
@@ -121,11 +121,6 @@ class _Judge:
                 for made in (self._seal.parents[1], self._seal.parent):  # `mkdir` opens a missing parent to all
                     made.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._seal.write_text(name, encoding="utf-8")
-
-
-def _alike(one: ComposeFile, other: ComposeFile) -> bool:
-    """Return whether two readings agree on every service."""
-    return _comparable(one) == _comparable(other)
 
 
 def _comparable(reading: ComposeFile) -> dict[str, Any]:

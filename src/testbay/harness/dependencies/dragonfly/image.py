@@ -76,7 +76,7 @@ def config_of(service: ComposeService) -> DragonflyConfig:
     started = container.started(service, PROGRAMS)
     words = [*started.words, *_environment_flags(service)]
     in_file, notes = _file_settings(service, words)
-    in_file += [setting for name in _OVERRIDES if container.holds(service, name) for setting in _lines(service, name)]
+    in_file += [setting for name in _OVERRIDES for setting in _parsed(container.text(service, name) or "")]
     settings = tuple(_with_users(service, (*in_file, *_flag_settings(words))))
     user, password = _login(service, settings)
     left_out = [f"{name} {' '.join(values)}"[:60].rstrip() for name, values in settings if name in _WORTH_SAYING]
@@ -157,10 +157,6 @@ def _with_users(service: ComposeService, settings: Sequence[Setting]) -> Iterato
             yield name, values
         else:
             yield from (setting for setting in _parsed(said) if setting[0] == "user")
-
-
-def _lines(service: ComposeService, name: str) -> Iterator[Setting]:
-    return _parsed(container.text(service, name) or "")
 
 
 def _parsed(text: str) -> Iterator[Setting]:

@@ -111,7 +111,8 @@ def _rest(run: RecordedRun) -> Iterable[str]:
         rows = [[plain(d.title or d.name), plain(d.version), plain(d.note)] for d in run.dependencies]
         yield table(["Dependency", "Version", "Note"], rows)
     if run.flaky:
-        lines = [f"{code(t.id)} {plain(plural(len(t.attempts), 'attempt'))}: {_first_word(t)}" for t in run.flaky]
+        firsts = [(t, plural(len(t.attempts), "attempt"), t.failures[0].error or "no message") for t in run.flaky]
+        lines = [f"{code(test.id)} {plain(attempts)}: {code(error)}" for test, attempts, error in firsts]
         yield f"### Flaky\n\n{_list(lines)}"
     if run.startup:
         rows = [[plain(step.name), duration(step.duration_s)] for step in run.starts]
@@ -129,10 +130,6 @@ def _rest(run: RecordedRun) -> Iterable[str]:
         rows = [[plain(s.shard), str(s.planned), str(s.failed), duration(s.duration_s)] for s in run.shards]
         yield f"### Shards\n\n{table(['Shard', 'Tests', 'Failed', 'Time'], rows)}"
     yield f"Run {code(run.id)}: `testbay report` shows all of it."
-
-
-def _first_word(test: Test) -> str:
-    return code(test.failures[0].error or "no message")
 
 
 def _list(lines: Iterable[str]) -> str:

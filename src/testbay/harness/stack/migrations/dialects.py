@@ -99,12 +99,8 @@ def deeper(folder: Path, applied: Sequence[Path]) -> list[str]:
     )
 
 
-def number(file: Path) -> int:
-    """The leading number of a migration's name; 0 without one."""
-    return _numbers(file)[0]
-
-
-def _numbers(file: Path) -> tuple[int, ...]:
+def numbers(file: Path) -> tuple[int, ...]:
+    """The leading number of a migration's name, in its parts: 1.10 is (1, 10); (0,) without one."""
     match = re.match(r"[vV]?(\d+(?:\.\d+(?![A-Za-z\d]))*)", file.name)
     return tuple(map(int, match[1].split("."))) if match else (0,)
 
@@ -116,7 +112,7 @@ def _sql(files: Iterable[Path]) -> list[Path]:
 
 def _place(file: Path) -> tuple[bool, tuple[int, ...], str]:
     """The sort key: the leading number (1.10 after 1.2; 0 without one); yoyo's `post-apply.sql` comes last."""
-    return file.name == "post-apply.sql", _numbers(file), file.name
+    return file.name == "post-apply.sql", numbers(file), file.name
 
 
 def _leads_back(name: str, names: set[str]) -> bool:

@@ -20,7 +20,7 @@ READING = 3  # raised when files are read differently: a template made by the ol
 
 def missing_numbers(files: list[Path]) -> list[int]:
     """The gaps in a plain sequence 1, 2, 3 …; timestamps are no such sequence."""
-    numbers = sorted({dialects.number(file) for file in files})
+    numbers = sorted({dialects.numbers(file)[0] for file in files})
     if len(numbers) < 2 or numbers[-1] > 9999 or numbers[-1] - numbers[0] > 2 * len(numbers):
         return []
     return sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
