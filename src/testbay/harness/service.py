@@ -188,8 +188,7 @@ class Service:
     def stop(self) -> int | None:
         """Stop the service as an orchestrator does: SIGTERM, and after ten seconds SIGKILL to what is left of it.
 
-        Returns:
-            Its exit code, negative for the signal that ended it; None when it was not started.
+        Return its exit code, negative for the signal that ended it; None when it was not started.
         """
         if self._child is None:
             return None

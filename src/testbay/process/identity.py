@@ -94,10 +94,9 @@ def _session(pid: int) -> int:
 
 
 def end(processes: Iterable[ProcessId], *, first: int = signal.SIGTERM, patience_s: float = 1.0) -> list[ProcessId]:
-    """Signal each process, wait, then SIGKILL the remaining ones.
+    """Signal each process, wait, then SIGKILL the remaining ones; return those that outlived even that.
 
-    Returns:
-        Those that outlived even that (in an uninterruptible call, or not ours to kill).
+    These are in an uninterruptible call, or not ours to kill.
     """
     left = signal_each(processes, first)
     left = _wait_gone(left, patience_s)

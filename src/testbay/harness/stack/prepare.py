@@ -75,12 +75,9 @@ def _moved(stack: Stack, name: str) -> str:
 
 
 def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *, noted: str = MIGRATIONS) -> list[str]:
-    """Create the manifest's streams, then apply its migrations except those in `applied` (by name and digest).
+    """Create the manifest's streams, and apply its migrations except those in `applied` (by name and digest).
 
-    `noted` is the key of the stack's record for what was applied.
-
-    Returns:
-        What the database now has.
+    Return what the database now has. `noted` is the key of the stack's record for what was applied.
     """
     manifest = stack.request.manifest
     set_up(stack, voice)

@@ -129,11 +129,7 @@ def living(stacks: Path) -> list[dict[str, Any]]:
 
 
 def collect_dead(stacks: Path) -> list[tuple[str, list[str]]]:
-    """Collect every stack whose guard died without finishing.
-
-    Returns:
-        For each: its id and what could not be removed.
-    """
+    """Collect every stack whose guard died without finishing; return the id of each, and what could not be removed."""
     cachefolder.check(stacks.parent)
     if not stacks.is_dir():
         return []
@@ -142,10 +138,9 @@ def collect_dead(stacks: Path) -> list[tuple[str, list[str]]]:
 
 
 def collect(home: Path) -> list[str]:
-    """End what a stack's record names, and remove its folder; the record stays as long as anything is left.
+    """End what a stack's record names, and remove its folder; return what is left.
 
-    Returns:
-        What could not be ended or removed.
+    The record stays as long as anything is left.
     """
     record = read(home)
     left = end_sessions(record.get("sessions", []))
@@ -172,8 +167,7 @@ def end_silent_guard(home: Path) -> list[str]:
 def await_collected(home: Path) -> list[str]:
     """Wait until the stack of a killed guard is gone; collect it if both halves of the guard were killed.
 
-    Returns:
-        The stack's folder if it is still there after ten seconds.
+    Return the stack's folder if it is still there after ten seconds.
     """
     from testbay.harness.world import Clock  # no guard comes here
 

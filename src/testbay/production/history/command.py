@@ -100,11 +100,7 @@ def _record_watched(folder: Path, where: Place, voice: Voice) -> None:
 
 
 def print_latency(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:
-    """Print whether a check has become slower, and why; one line for each check if none is named.
-
-    Returns:
-        The exit code.
-    """
+    """Print whether a check has become slower, and why, or a line for each check; return the exit code."""
     known = where.read(datetime.now(UTC))
     every = slowness.series(known.entries)
     chosen = [key for key in every if check in (None, key.check)]
