@@ -9,7 +9,7 @@ from pathlib import Path
 from testbay.errors import ManifestError
 from testbay.init.addresses import PORTS
 from testbay.manifest.compose import reader, selection
-from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_NAMES
+from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_NAMES, read_file
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.compose.recognition import room_of
 from testbay.manifest.project import find_project
@@ -45,6 +45,7 @@ _OTHER_SERVERS = re.compile(
     r"(^|/)(mysql|mariadb|mongo|rabbitmq|kafka|cp-kafka|redpanda|elasticsearch|opensearch|memcached|minio|qdrant"
     r"|clickhouse-server|cassandra|neo4j|localstack|mailhog|mailpit|vault|keycloak|etcd|influxdb|weaviate|mssql[\w/-]*)(:|@|$)"
 )
+_CREATES = re.compile(r"(?i)\b(?:create\s+database|createdb\b[^\n;]*?)\s+[\"\\]*(\w+)")
 _SCRIPTS = "/docker-entrypoint-initdb.d"
 
 
@@ -54,7 +55,7 @@ class Candidate:
 
     `is_usual`: `testbay run` takes it without being told. `scripts` are folders of scripts that the server runs when it
     is created, `others` services that testbay cannot run itself. `database` is the database that the files create;
-    empty if they have more than an image and a login, or more servers than PostgreSQL. `published` maps servers to the
+    empty if scripts may make others, or there are several servers. `published` maps servers to the
     fixed port of this machine at which the files offer them, and the place that says so.
     """
 
@@ -71,6 +72,13 @@ class Candidate:
     def name(self) -> str:
         """The names of the files, for messages."""
         return " + ".join(self.names)
+
+    @property
+    def makes(self) -> set[str]:
+        """The databases that the scripts create, as far as their texts say."""
+        files = [file for place in self.scripts for file in ([place] if place.is_file() else sorted(place.glob("*")))]
+        texts = ((read_file(file) or b"").decode(errors="replace") for file in files if file.is_file())
+        return {name for text in texts for name in _CREATES.findall(text)}
 
     @property
     def is_at_root(self) -> bool:
@@ -169,10 +177,9 @@ def _refusal(error: ManifestError) -> str:
 
 
 def _database(servers: Sequence[ComposeService]) -> str:
-    """Return the database of the only server, if the file gives no more than its image and its login."""
-    if [room_of(service) for service in servers] != ["postgres"]:
+    """Return the database of the only PostgreSQL, if no script may make another one."""
+    services = [service for service in servers if room_of(service) == "postgres"]
+    if len(services) != 1 or services[0].configs or any(_SCRIPTS in v.target for v in services[0].volumes):
         return ""
-    service = servers[0]
-    if service.build or service.command or service.configs or any(_SCRIPTS in v.target for v in service.volumes):
-        return ""
+    service = services[0]
     return service.environment.get("POSTGRES_DB") or service.environment.get("POSTGRES_USER") or "postgres"

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from testbay.init import addresses, mentions, variables
 from testbay.init.addresses import OF_REDIS, FixedAddress
@@ -29,14 +30,18 @@ def insisted(project: Project, needs: Collection[str], *, defaults: bool = False
 
 
 def renamed(project: Project) -> dict[str, FixedAddress]:
-    """Find the database that conftest.py names in the program's settings: `settings.DB_NAME = "test_shop"`."""
+    """Find the tests' own database: `settings.DB_NAME = "test_shop"` in conftest.py, TEST_DATABASE_URL's example.
+
+    A suite often refuses to run against a database whose name is not that of a test.
+    """
     names = variables.of_databases(project)
     for source in project.sources if names else ():
         for target, value in assignments(source.nodes) if source.path.name == "conftest.py" else ():
             if isinstance(target, ast.Attribute) and target.attr.upper() in names and (db := text_of(value)):
                 where = f"{source.path}:{target.lineno}"
                 return {"postgres": FixedAddress(need="postgres", host="", port=0, where=where, db=db)}
-    return {}
+    found = [replace(one, host="", port=0, user="", password="") for one in variables.of_tests(project)]
+    return {"postgres": found[0]} if found else {}
 
 
 def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) -> Iterator[FixedAddress]:

@@ -106,12 +106,16 @@ def _compose(found: Servers) -> Finding | None:
     written = [found.own] if found.missing and found.own != TEST_FILE else []
     names = ", ".join(f'"{name}"' for name in found.compose or written)
     value, has = (f"[{names}]", "they have") if len(found.compose) > 1 else (names, "it has")
+    if found.over:
+        return Finding(key="compose", value=value, source="the last names the database that the tests want")
     return Finding(key="compose", value=value, source=f"{has} every server that is needed") if names else None
 
 
 def _env(project: Project, found: Servers, fixed: Mapping[str, FixedAddress], tests: str) -> list[Finding]:
     """Make the lines of `[env]`; `tests` is the folder of the tests, if there is one."""
-    env = sorted(variables.environment(project, found.needs), key=lambda line: line.source.partition(":")[0])
+    env = sorted(
+        variables.environment(project, found.needs, found.chosen.makes), key=lambda line: line.source.partition(":")[0]
+    )
     env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
     env += _caller(fixed.get("postgres"), env)

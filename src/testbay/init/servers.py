@@ -47,8 +47,9 @@ class Servers:
     """The needed servers, each with the place that shows the need, and their images.
 
     `chosen` are the compose files that have every server, `compose` their names if the manifest has to name them.
-    `missing` tells that no file has every server, and a file called `own` is to be written; `refused` says why files
-    cannot be used. `others` are services that testbay cannot run itself.
+    `missing` tells that no file has every server, and a file called `own` is to be written: for the service `over`
+    alone, if it is laid over `chosen`; `refused` says why files cannot be used. `others` are services that testbay
+    cannot run itself.
     """
 
     needs: dict[str, str]
@@ -58,6 +59,7 @@ class Servers:
     refused: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     own: str = TEST_FILE
+    over: str = ""
     chosen: Candidate = field(default_factory=Candidate)
 
     def name(self, need: str) -> str:
@@ -151,15 +153,18 @@ def without_a_room(project: Project) -> list[str]:
 
 
 def for_tests(found: Servers, logins: Mapping[str, FixedAddress]) -> Servers:
-    """Ask for a compose file of testbay's own if tests insist on a database that the project's file lacks."""
-    database = logins["postgres"].db if "postgres" in logins else ""
-    if not database or found.chosen.database in ("", database) or TEST_FILE in found.needs.get("postgres", ""):
+    """Ask for a file that is laid over the project's if tests insist on a database that this one lacks."""
+    database, chosen = logins["postgres"].db if "postgres" in logins else "", found.chosen
+    if not database or chosen.database in ("", database) or chosen.is_of_tests:
         return found
-    return replace(found, compose=(), missing=True)
+    return replace(found, compose=(*chosen.names, found.own), missing=True, over=chosen.images["postgres"][0])
 
 
 def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
     """Compose a file with the servers, without volumes. `logins` are those that are fixed in the program."""
+    if found.over:
+        text = f"# Laid over {found.chosen.name} for the tests, which want this database.\nservices:\n  {found.over}:\n"
+        return text + "\n".join(["    environment:", *_given(logins["postgres"]), ""])
     lines = [
         "# The servers of the tests, with or without Docker: testbay's embedded engine reads this file, too.",
         "services:",
@@ -173,8 +178,12 @@ def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
 
 
 def _login(fixed: FixedAddress | None) -> list[str]:
-    values = {"USER": fixed.user, "PASSWORD": fixed.password, "DB": fixed.db} if fixed else {}
-    values = {name: value for name, value in values.items() if value}
-    if "PASSWORD" not in values:
-        values |= {"HOST_AUTH_METHOD": "trust"} if values else {"PASSWORD": "testbay"}
-    return [f"      POSTGRES_{name}: {json.dumps(value).replace('$', '$$')}" for name, value in values.items()]
+    lines = _given(fixed) if fixed else []
+    if fixed is None or not fixed.password:
+        lines += ['      POSTGRES_HOST_AUTH_METHOD: "trust"' if lines else '      POSTGRES_PASSWORD: "testbay"']
+    return lines
+
+
+def _given(fixed: FixedAddress) -> list[str]:
+    values = {"USER": fixed.user, "PASSWORD": fixed.password, "DB": fixed.db}
+    return [f"      POSTGRES_{name}: {json.dumps(value).replace('$', '$$')}" for name, value in values.items() if value]

@@ -5,7 +5,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from testbay.init import runners
+from testbay.init import addresses, runners
+from testbay.init.addresses import FixedAddress
 from testbay.init.project import Finding, Project, Source
 from testbay.init.reads import reads
 from testbay.init.variable import WORDS, Read
@@ -66,8 +67,11 @@ class _Role:
     query: str = ""
 
 
-def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]:
-    """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it."""
+def environment(project: Project, needs: Mapping[str, str], made: Collection[str] = ()) -> Iterator[Finding]:
+    """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it.
+
+    `made` are the databases that scripts of the compose file create: a variable whose example names one leads there.
+    """
     roles = {read.name: _role(read, "") for read in reads(project)}
     given = runners.for_tests(project, roles)
     left_out = _of_users(project)
@@ -79,6 +83,8 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
             continue
         if role and role.need in needs:
             value = _template(role, project, read.name)
+            if role.need == "postgres" and (db := _database(example or read.default)) in made:
+                value = value.replace("{postgres.url}", f"postgresql://{_PARTS}").replace("{postgres.db}", db)
             if _EXPORTED.get(read.name) != value:
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
@@ -89,6 +95,11 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
         unread = Read(name=name, default="", required=False, where="")
         if not (roles[name] if name in roles else _role(unread, value)):  # an address: of testbay's server
             yield Finding(key=name, value=_quoted(value), source=f"{file}, for pytest")
+
+
+def _database(value: str) -> str:
+    """Return the name of the database in an address, or the value itself."""
+    return next((one.db for one in addresses.of_text(value, "")), value)
 
 
 def _of_users(project: Project) -> set[str]:
@@ -246,6 +257,14 @@ def _place(source: Source, name: str) -> str:
     lines = (node.lineno for node in source.nodes if isinstance(node, ast.Constant) and node.value == name)
     line = next(lines, 0) if name in source.text else 0
     return f"{source.path}:{line}" if line else ""
+
+
+def of_tests(project: Project) -> Iterator[FixedAddress]:
+    """Yield the addresses in the examples and defaults of variables such as TEST_DATABASE_URL, if they name a test."""
+    for read, role in _roles(project):
+        value = project.examples.get(read.name, ("", ""))[0] or read.default
+        if "TEST" in read.name.upper().split("_") and (role.need, role.kind) == ("postgres", "url"):
+            yield from (one for one in addresses.of_text(value, read.where) if "test" in one.db.lower())
 
 
 def of_databases(project: Project) -> set[str]:

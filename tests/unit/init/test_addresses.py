@@ -295,24 +295,23 @@ def test_a_database_that_only_the_tests_name_is_made(project: Project, named: st
 
 
 @pytest.mark.parametrize(
-    ("more", "own"),
+    ("more", "laid"),
     [
-        ("", True),
-        (", command: postgres -c fsync=off", False),
-        (", volumes: ['./x:/docker-entrypoint-initdb.d']", False),
+        ("}", ("compose.yml", "docker-compose.test.yml")),
+        (", command: postgres -c fsync=off}, cache: {image: redis}", ("compose.yml", "docker-compose.test.yml")),
+        (", volumes: ['./x:/docker-entrypoint-initdb.d']}", ()),
     ],
 )
-def test_a_database_beside_that_of_the_compose_file_is_made(project: Project, more: str, *, own: bool) -> None:
-    """In a file for the tests, unless the project's says more of the server than its login."""
-    compose = (
-        "services: {db: {image: 'postgres:15', environment: {POSTGRES_PASSWORD: x, POSTGRES_DB: app}" + more + "}}"
-    )
+def test_a_database_beside_that_of_the_compose_file_is_made(project: Project, more: str, laid: tuple[str, ...]) -> None:
+    """By a file that is laid over the project's, unless scripts may make it."""
+    compose = f"services: {{db: {{image: 'postgres:15', environment: {{POSTGRES_PASSWORD: x, POSTGRES_DB: app}}{more}}}"
     files = {"compose.yml": compose, "tests/conftest.py": 'URL = "postgresql://me:pw@localhost/app_test"'}
 
     made = manifest.draft(add(project, files | {"x/.keep": ""}), {})
 
-    assert made.servers.missing == own
-    assert (made.servers.images, made.logins["postgres"].db) == ({"postgres": "postgres:15"}, "app_test")
+    assert (made.servers.compose, made.servers.missing) == (laid, bool(laid))
+    over = servers.compose_text(made.servers, made.logins).splitlines()[1:] if laid else []
+    assert over[:2] + over[-1:] == (["services:", "  db:", '      POSTGRES_DB: "app_test"'] if laid else [])
 
 
 @pytest.mark.parametrize(

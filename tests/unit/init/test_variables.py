@@ -28,6 +28,20 @@ def test_a_prefix_that_is_the_projects_own_says_nothing_of_a_server(project: Pro
     ]
 
 
+def test_a_database_that_a_script_makes_is_led_to(project: Project) -> None:
+    """Where an example names it: the suite may refuse to run in another one."""
+    volume = "./s:/docker-entrypoint-initdb.d"
+    compose = f"services: {{db: {{image: postgres, environment: {{POSTGRES_PASSWORD: x}}, volumes: ['{volume}']}}}}"
+    files = {
+        "compose.yml": compose,
+        "s/a.sh": 'psql -c "CREATE DATABASE app_test"',
+        "a.py": 'os.environ["TEST_DB_DSN"]',
+    }
+    found = add(project, files | {".env.example": "TEST_DB_DSN=postgresql://a@localhost/app_test"})
+
+    assert [line.value for line in manifest.draft(found, {}).env] == [f'"postgresql://{LOGIN}/app_test"']
+
+
 def test_a_prefix_of_the_projects_own_names_no_part_of_a_server(project: Project) -> None:
     """RQ_DASHBOARD_USERNAME is a login of its own pages; the address it reads says itself what it is."""
     reads = "".join(f"os.getenv('RQ_DASHBOARD_{name}')\n" for name in ("USERNAME", "PASSWORD", "REDIS_URL"))
