@@ -66,11 +66,7 @@ def load(
     durations: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Load the settings of this call; the arguments are command-line options.
-
-    Raises:
-        ManifestError: A value is not one of those allowed.
-    """
+    """Load the settings of this call; the arguments are command-line options."""
     env = dict(os.environ if environ is None else environ)
     chosen = engine or env.get("TESTBAY_ENGINE") or "auto"
     if chosen not in ENGINES:

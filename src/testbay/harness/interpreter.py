@@ -57,11 +57,7 @@ class Interpreter:
         return frozenset(answer["has"])
 
     def check(self) -> None:
-        """Refuse an interpreter that cannot run the tests.
-
-        Raises:
-            EngineUnavailableError: It does not start, is too old, or has no pytest.
-        """
+        """Refuse an interpreter that cannot run the tests."""
         if "pytest" not in self.packages:
             todo = f"{installer(self.program)} pytest pytest-cov"
             raise self._unusable("has no pytest", "the tests run in the project's own environment", todo)

@@ -30,8 +30,7 @@ def main(argv: list[str]) -> None:
 def split(ended: Callable[[int], object]) -> set[int]:
     """Become three processes, and return in the third, the future command, with the signals it should block.
 
-    Args:
-        ended: Called in the first, the one that the caller knows, with the command's wait status.
+    `ended` is called in the first, the one that the caller knows, with the command's wait status.
     """
     caller = os.getppid()
     _libc.prctl(_PR_SET_NAME, b"testbay-reaper", 0, 0, 0)

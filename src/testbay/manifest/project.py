@@ -110,11 +110,7 @@ def find_service(
 ) -> "Manifest":
     """The manifest of a service by name; without a name, of the service around `here`, else of the only one.
 
-    Args:
-        name: The service, or its folder as seen from `here`.
-        project: The folder in which services are looked for.
-        here: A folder in or above that of a manifest.
-        todo: What to do about an unknown name.
+    `name` may be its folder as seen from `here`; `todo` is the remedy for an unknown name.
     """
     from testbay.manifest.load import load_manifest  # pydantic: a session of plain pytest asks only where manifests are
 

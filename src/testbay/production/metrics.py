@@ -48,11 +48,7 @@ class Exposition:
 
 
 def read(report: Path, start: Path, environ: Mapping[str, str]) -> Report:
-    """Read a report and mask the secrets of the project around the folder `start`.
-
-    Raises:
-        ManifestError: The file is not a report, or a manifest is invalid.
-    """
+    """Read a report and mask the secrets of the project around the folder `start`."""
     return masked(reports.read(report), known.of(start, environ))
 
 
@@ -69,11 +65,7 @@ def run_of(report: Report, where: Place) -> Exposition:
 
 
 def write(run: Exposition, file: Path, voice: Voice) -> None:
-    """Replace a file for node_exporter's textfile collector, atomically.
-
-    Raises:
-        ManifestError: The name does not end in .prom, or the file cannot be written.
-    """
+    """Replace a file for node_exporter's textfile collector, atomically."""
     from prometheus_client import write_to_textfile
 
     if file.suffix != ".prom":

@@ -28,11 +28,7 @@ class Daemon:
 
     @contextmanager
     def client(self) -> Iterator[Any]:
-        """A Docker SDK client for this engine: the SDK itself ignores contexts.
-
-        Raises:
-            EngineUnavailableError: The engine stopped answering.
-        """
+        """A Docker SDK client for this engine: the SDK itself ignores contexts."""
         import docker
         from docker.errors import DockerException, NotFound
 

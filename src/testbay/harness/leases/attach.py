@@ -41,13 +41,8 @@ class Attachment:
 def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: None) -> Attachment:
     """Open a pool of leases on the stack that belongs to this test process; start a stack if none runs.
 
-    Args:
-        folder: The folder of the tests; without an inherited stack, the nearest manifest upwards counts.
-        run: The id of the run; its workers share one stack, which the first of them starts.
-        meanwhile: Called in another thread while servers start.
-
-    Raises:
-        BayError: No manifest was found, or the stack cannot be started.
+    Without an inherited stack, the nearest manifest above `folder`, that of the tests, counts. The workers of a `run`
+    share one stack, which the first of them starts. `meanwhile` is called in another thread while servers start.
     """
     chosen = settings.load()
     if home := chosen.environ.get(STACK_VARIABLE):

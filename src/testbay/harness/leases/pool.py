@@ -106,11 +106,7 @@ class Pool:
         self._order(self._making, self._make)
 
     def take(self) -> Lease:
-        """Take a clean lease.
-
-        Raises:
-            EngineUnavailableError: A server refused to give one.
-        """
+        """Take a clean lease."""
         while True:
             lease = self._next()
             returning = self._returning.pop(lease.name, None)
@@ -326,11 +322,7 @@ def _refused(error: Exception) -> BayError:
 
 
 def open_pool(home: Path, chosen: settings.Settings) -> Pool:
-    """Open a pool on the stack in a folder.
-
-    Raises:
-        EngineUnavailableError: It does not run any more.
-    """
+    """Open a pool on the stack in a folder."""
     record = registry.read(home)
     line = lifeline.connect(record, chosen) if "tenancy" in record else None
     if line is None:

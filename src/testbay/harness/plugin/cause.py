@@ -40,9 +40,7 @@ class Raised:
 def last_exception(lines: Sequence[str], root: Path) -> Raised | None:
     """Find the last exception in the lines of a log, apart from the one that ends a stopped service.
 
-    Args:
-        lines: Of the log, as Python, rich, loguru or a logger of JSON writes a traceback.
-        root: The project's folder, from where its files are named.
+    Python, rich, loguru or a logger of JSON may have written it; files are named as seen from `root`.
     """
     found = None
     spread = list(_spread(lines))

@@ -131,11 +131,7 @@ def refused(folder: Path, why: str) -> ManifestError:
 
 
 def check(folder: Path, archive: Archive) -> None:
-    """Check that every part exists as it was written.
-
-    Raises:
-        ManifestError: One is not.
-    """
+    """Check that every part exists as it was written."""
     names = [part.name for part in archive.parts]
     if len(names) != len(set(names)):
         raise refused(folder, "it names a part twice")

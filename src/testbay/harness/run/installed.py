@@ -11,10 +11,7 @@ from urllib.parse import unquote, urlparse
 def copies_met(report: Path, root: Path, program: Path) -> list[Path]:
     """Return the installed packages that tests met in place of those below `root`, of which no line ran.
 
-    Args:
-        report: The JSON report of coverage.py.
-        root: The project's folder, from which the report's paths are seen.
-        program: The Python of the tests.
+    `report` is the JSON report of coverage.py, with paths as seen from `root`; `program` is the Python of the tests.
     """
     ran = _lines_that_ran(report, root)
     return [copy for copy in _copies(root, program) if ran.get(copy.name) == 0]

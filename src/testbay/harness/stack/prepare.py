@@ -147,9 +147,6 @@ def catch_up(kept: Stack) -> None:
     """Run the `migrate` command of a kept stack again if a file of the service has changed since.
 
     No hash can tell which files the command reads, but the command itself knows what is left to do.
-
-    Raises:
-        MigrationError: It failed.
     """
     manifest = kept.request.manifest
     if not manifest.migrate or command.newest_change(manifest.root) <= _migrated_at(kept):

@@ -168,11 +168,7 @@ def decide(
 ) -> Request:
     """Decide what the stack of a service consists of, before anything starts.
 
-    Args:
-        manifest: The service.
-        project: The folder that paths outside the service are relative to.
-        settings: Engine, folders, time limits.
-        progress: Told how far missing images are.
+    Paths outside the service are relative to `project`; `progress` is told how far missing images are.
     """
     cachefolder.check(settings.cache_dir)  # readings, programs and templates come from there
     compose, selection = selected(manifest, project, settings)

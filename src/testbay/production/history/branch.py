@@ -43,11 +43,7 @@ class Branch:
     remote: str = "origin"
 
     def read(self, now: datetime) -> History:
-        """Read the history from the branch; empty if the remote has no such branch.
-
-        Raises:
-            HistoryError: git fails, or the branch holds something else.
-        """
+        """Read the history from the branch; empty if the remote has no such branch."""
         tip = self._fetch()
         return entries.parse(self._files(tip, now), now) if tip else History()
 

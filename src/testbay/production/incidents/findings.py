@@ -20,9 +20,7 @@ _MEASURED = re.compile(r"\d+(?:\.\d+)?(?= ?(?:ms|s)\b)|\(asked [^)]*\)")
 class CheckRun:
     """The findings of a run. Runs are ordered by their start, then by their id.
 
-    Args:
-        id: Identifies the run; equal when the same workflow run is run again.
-        last_good: The commit of the last good run; empty if not known.
+    `id` is equal when the same workflow run is run again; `last_good` is the commit of the last good run, if known.
     """
 
     report: Report

@@ -24,11 +24,7 @@ _TROUBLES = {"fail": "fail", "stale": "find an old build", "error": "cannot run"
 
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """Writes the texts for one run.
-
-    Args:
-        site: The web address of the repository, e.g. https://github.com/acme/shop; empty if not known.
-    """
+    """Writes the texts for one run; `site` is the web address of the repository, empty if not known."""
 
     run: CheckRun
     policy: Policy

@@ -63,11 +63,7 @@ def digest(*parts: str) -> str:
 
 
 def write(state: State) -> str:
-    """Serialise a state as the hidden line.
-
-    Raises:
-        IncidentsError: The state has more checks than an issue has room for.
-    """
+    """Serialise a state as the hidden line."""
     content = {"v": VERSION} | asdict(state) | {"checks": sorted({*state.checks} - {*state.failing})}
     text = json.dumps(content, separators=(",", ":"), default=datetime.isoformat)
     # Nothing in it may end the comment that it stands in.

@@ -184,9 +184,7 @@ class Begun(NamedTuple):
 class Talk:
     """A connection that is kept, and reopened when it breaks: the server disconnects idle clients after some minutes.
 
-    Args:
-        endpoint: The server, and the account.
-        watched: The subject for `has_news`.
+    `watched` is the subject for `has_news`.
     """
 
     def __init__(self, endpoint: Endpoint, watched: str = "") -> None:

@@ -43,8 +43,7 @@ def _known_to(version: int) -> list[Strategy]:
 class Strategies:
     """Finds the fastest strategy here by trying each once, on clones that are needed anyway.
 
-    Args:
-        version: The server's version number, as PostgreSQL writes it (`150018`).
+    `version` is the server's, as PostgreSQL writes it: 150018.
     """
 
     def __init__(self, version: int) -> None:

@@ -14,11 +14,7 @@ from testbay.harness.run.report.recorded import CoveredFile, Mask, RecordedRun
 
 
 def find(project: Path, asked: str | None) -> Path:
-    """Find a run's folder by its id, or by an unambiguous part of it; the newest if `asked` is empty.
-
-    Raises:
-        ManifestError: No run has that name, or more than one.
-    """
+    """Find a run's folder by its id, or by an unambiguous part of it; the newest if `asked` is empty."""
     base = runfolder.runs(project)
     runs = sorted(folder for folder in base.glob("*") if (folder / records.FILE).is_file())
     if not runs:
@@ -32,11 +28,7 @@ def find(project: Path, asked: str | None) -> Path:
 
 
 def read(folder: Path, mask: Mask = str) -> RecordedRun:
-    """Read the run in a folder.
-
-    Args:
-        folder: Where its run.json is, and its coverage.json if there is one.
-        mask: What every text goes through.
+    """Read the run in a folder, with its coverage if there is one; every text goes through `mask`.
 
     Raises:
         ManifestError: run.json is missing, too large, cut off, or its values are not what they should be.

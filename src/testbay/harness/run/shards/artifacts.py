@@ -127,12 +127,7 @@ class Artifact:
 
 
 def find(folders: Sequence[Path]) -> list[Artifact]:
-    """Every shard's run in these folders and below; links are not followed.
-
-    Raises:
-        ManifestError: The run is missing, or is not a shard's.
-        TestsDidNotRunError: A record is damaged.
-    """
+    """Every shard's run in these folders and below; links are not followed."""
     found = [_read(run) for folder in folders for run in _runs(folder)]
     if not found:
         raise ManifestError(

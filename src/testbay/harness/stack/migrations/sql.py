@@ -33,12 +33,7 @@ def digest(file: Path) -> str:
 
 
 def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
-    """The files that a database still lacks.
-
-    Args:
-        files: Every migration, in order.
-        applied: Name and digest of those it has.
-    """
+    """The files, of all in order, that a database still lacks; `applied` has name and digest of those it has."""
     known = {entry[0]: entry[1] for entry in applied}
     for file in files:
         if file.name in known and known[file.name] != digest(file):
