@@ -1,9 +1,11 @@
 """Hints for errors that are common in suites new to testbay; each names the remedy."""
 
 import re
+import sys
 from collections.abc import Callable, Collection, Generator
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,7 +67,7 @@ def hint(error: BaseException) -> str:
             "testbay: the suite starts containers, and no Docker engine answers. testbay's servers need none: have "
             "the fixture return DATABASE_URL, REDIS_URL or NATS_URL of the environment instead"
         )
-    return _misled(said) or _usual_port(said) or _unset(said)
+    return _misled(said) or _usual_port(said) or _unset(said) or _beside(error)
 
 
 def _misled(message: str) -> str:
@@ -87,6 +89,19 @@ def _misled(message: str) -> str:
             f"`POSTGRES_DB: {found[1]}` makes that the run's own; a script in /docker-entrypoint-initdb.d makes another"
         )
     return ""
+
+
+def _beside(error: BaseException) -> str:
+    """Advise on a module in the current folder that was not found; pytest wraps the error of an import."""
+    cause = error.__cause__ or error
+    name = (cause.name or "").partition(".")[0] if isinstance(cause, ModuleNotFoundError) else ""
+    here = Path.cwd()
+    if not name or {"", str(here)} & set(sys.path) or not any((here / one).exists() for one in (name, f"{name}.py")):
+        return ""
+    return (
+        f"testbay: {name} is in this folder. `testbay run` and `python -m pytest` look there; "
+        'so does plain pytest with `pythonpath = ["."]` in its settings'
+    )
 
 
 def _unset(message: str) -> str:

@@ -1,5 +1,8 @@
 """What leads from an error to its remedy."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from testbay.harness.plugin import hints
@@ -26,6 +29,20 @@ def test_suite_that_expects_a_server_on_its_usual_port(
 
     assert told.endswith(PORTS.format(*asked))
     assert hints.hint(error) == ""
+
+
+def test_module_of_the_folder_that_plain_pytest_does_not_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`testbay run` finds it; a module that is nowhere is another matter."""
+    (tmp_path / "shop.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    told = [hints.hint(ModuleNotFoundError(name=name)) for name in ("shop.cart", "shelf")]
+
+    advice = (
+        "testbay: shop is in this folder. `testbay run` and `python -m pytest` look there; "
+        'so does plain pytest with `pythonpath = ["."]` in its settings'
+    )
+    assert told == [advice, ""]
 
 
 def test_other_refusals_are_the_suites_own() -> None:
