@@ -43,7 +43,10 @@ def collect(manifest: Manifest, settings: Settings, *, from_env: bool) -> list[S
             todo='add e.g. OPENAI_API_KEY = "/path/in/parameter/store" (`testbay explain aws-setup`), '
             "or run the command alone",
         )
-    found = _from_environment(manifest, settings.environ) if from_env else _from_aws(manifest, settings.environ)
+    stored = {} if from_env else {name: path for name, path in manifest.secrets.items() if path}
+    given = {name: path for name, path in manifest.secrets.items() if name not in stored}
+    found = _from_environment(given, settings.environ)
+    found += _from_aws(manifest, stored, settings.environ) if stored else []
     for secret in found:
         if not masking.long_enough(secret.value):
             raise SecretMissingError(
@@ -54,27 +57,27 @@ def collect(manifest: Manifest, settings: Settings, *, from_env: bool) -> list[S
     return found
 
 
-def _from_environment(manifest: Manifest, environ: Mapping[str, str]) -> list[Secret]:
+def _from_environment(given: Mapping[str, str], environ: Mapping[str, str]) -> list[Secret]:
     found = []
-    for pattern in manifest.secrets:
+    for pattern, path in given.items():
         names = [name for name in sorted(fnmatch.filter(environ, pattern)) if environ[name]]
         if not names:
             raise SecretMissingError(
                 f"{pattern} is not set",
-                why="--from-env takes every secret of the manifest from your environment",
-                todo=f"set it, or leave --from-env out: it is {manifest.secrets[pattern]} in Parameter Store",
+                why="it is taken from your environment: --from-env was given, or the manifest names no path",
+                todo=f"set it, or leave --from-env out: it is {path} in Parameter Store" if path else "set it",
             )
         found += [Secret(name=name, origin="your environment", value=environ[name]) for name in names]
     return found
 
 
-def _from_aws(manifest: Manifest, environ: Mapping[str, str]) -> list[Secret]:
+def _from_aws(manifest: Manifest, stored: Mapping[str, str], environ: Mapping[str, str]) -> list[Secret]:
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or manifest.aws.region
     role = environ.get("AWS_ROLE_ARN") or manifest.aws.role
     access = parameters.Access(role=role or "", region=region or "", environ=environ)
-    values = parameters.fetch(list(manifest.secrets.values()), access)
+    values = parameters.fetch(list(stored.values()), access)
     named = {}
-    for name, path in sorted(manifest.secrets.items(), key=lambda item: "*" not in item[0]):  # a name beats a folder
+    for name, path in sorted(stored.items(), key=lambda item: "*" not in item[0]):  # a name beats a folder
         for parameter, value in values[path].items():
             variable = name.replace("*", re.sub(r"\W", "_", parameter.rpartition("/")[2]).upper())
             named[variable] = Secret(name=variable, origin=parameter, value=value)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.conftest import Service
 
-from testbay import process
+from testbay import process, settings
 from testbay.errors import SecretLeakedError
 from testbay.masking import Scan
 from testbay.secrets import command as secrets
@@ -110,3 +110,12 @@ def test_a_pattern_is_set_when_one_of_its_variables_is(service: Service) -> None
 
     assert manifest.secrets_set({"KEY": "", "APP_A": "", "APP_B": "b"}) == {"KEY": False, "APP_*": True}
     assert manifest.secrets_set({"KEY": "k", "APP": "a"}) == {"KEY": True, "APP_*": False}
+
+
+def test_a_secret_without_a_path_is_the_environment_s(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS is not asked for it, and it is kept out of everything all the same."""
+    monkeypatch.setenv("KEY", KEY.value)
+
+    found = secrets.collect(service('[tool.testbay.secrets]\nKEY = ""'), settings.load(), from_env=False)
+
+    assert found == [Secret(name="KEY", origin="your environment", value=KEY.value)]

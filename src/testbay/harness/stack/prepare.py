@@ -33,10 +33,12 @@ def decide_model(request: Request) -> str:
         replayed = manifest.replay is not None and manifest.replay.secret == name
         if present[name] or not request.settings.ci or (replayed and request.settings.replay_asked):
             continue
+        hand = f"testbay with-secrets {manifest.service} -- COMMAND hands it to the command"
+        where = f" (it is {path})" if path else ""
         raise SecretMissingError(
             f"{name} is not set",
-            why=f"in CI a missing secret is an error, or the tests would silently test something else (it is {path})",
-            todo=f"testbay with-secrets {manifest.service} -- COMMAND hands it to the command"
+            why=f"in CI a missing secret is an error, or the tests would silently test something else{where}",
+            todo=(hand if path else "set it in the environment of the job")
             + (", or ask for the replay by name: TESTBAY_LLM=replay" if replayed else ""),
         )
     if manifest.replay is None:

@@ -61,6 +61,7 @@ HANDS = "testbay with-secrets shop -- COMMAND hands"
             f"{HANDS} it to the command, or ask for the replay by name: TESTBAY_LLM=replay",
         ),
         ('secrets = { KEY = "/prod/key" }', f"{HANDS} it to the command"),
+        ('secrets = { KEY = "" }', "set it in the environment of the job"),
     ],
 )
 def test_a_missing_secret_is_an_error_in_ci(ask: Ask, keys: str, todo: str) -> None:
@@ -70,8 +71,8 @@ def test_a_missing_secret_is_an_error_in_ci(ask: Ask, keys: str, todo: str) -> N
 
     assert str(refused.value) == (
         "KEY is not set\n"
-        "  why:      in CI a missing secret is an error, or the tests would silently test something else "
-        "(it is /prod/key)\n"
+        "  why:      in CI a missing secret is an error, or the tests would silently test something else"
+        f"{' (it is /prod/key)' if '/prod' in keys else ''}\n"
         f"  do:       {todo}"
     )
 
