@@ -150,6 +150,9 @@ def test_the_live_page_tells_of_an_incident_and_of_what_a_person_added(outage: T
 
     assert (added[0], "ended" in page, "&lt;b&gt;it was DNS&lt;/b&gt;" in page, "Ada" in page) == (0, True, True, True)
     assert watch.get("check/shop/production/health").text.count("<svg") == 1
+    assert (
+        '<noscript><meta http-equiv="refresh" content="15"></noscript>' in page
+    )  # it is renewed without a script, too
 
 
 def test_programs_read_it(outage: Told) -> None:
