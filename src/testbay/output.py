@@ -223,7 +223,9 @@ def records_of(project: Path, kind: str) -> Path:
         if made.is_symlink():
             raise PermissionError(errno.ELOOP, "it is a symbolic link")
     folder.chmod(0o700)
-    write_whole(folder / ".gitignore", "*\n")
+    ignore = folder / ".gitignore"
+    if ignore.is_symlink() or not ignore.exists():  # one that is there will do on a full disk
+        write_whole(ignore, "*\n")
     return folder / kind
 
 

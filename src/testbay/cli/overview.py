@@ -10,10 +10,9 @@ from typer.core import TyperGroup
 from testbay import settings as configuration
 
 GROUPS = {
-    "Tests": ("init", "compose", "run", "merge", "report", "open", "exec"),
+    "Tests": ("init", "compose", "run", "merge", "report", "open", "exec", "with-secrets"),
     "Stacks": ("up", "logs", "migrate", "down", "ps", "gc", "servers"),
     "Production": (
-        "with-secrets",
         "check",
         "watch",
         "note",

@@ -213,6 +213,14 @@ def test_the_folder_of_records_is_its_owners(tmp_path: Path) -> None:
     assert (folder / ".gitignore").read_text() == "*\n"
 
 
+def test_a_full_disk_is_no_reason_to_ask_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks run there, and say what they found: the folder of an earlier run is left as it is."""
+    records_of(tmp_path, "checks")
+    monkeypatch.setattr("testbay.output.write_whole", None)
+
+    assert records_of(tmp_path, "checks").is_dir()
+
+
 @pytest.mark.parametrize("link", [".testbay", ".testbay/runs"])
 def test_a_link_in_the_place_of_records_is_refused(tmp_path: Path, link: str) -> None:
     """A repository can hold one, and where it leads the oldest folders would be removed."""

@@ -49,7 +49,7 @@ class GitHubAccess:
             todo = (
                 "in a workflow: env: {GITHUB_TOKEN: '${{ github.token }}'}; elsewhere: export it and GITHUB_REPOSITORY"
             )
-            raise IncidentsError("GITHUB_TOKEN is not set", why="or it is not a token", todo=todo)
+            raise IncidentsError("GITHUB_TOKEN is not set", why="it is empty, or holds what no token does", todo=todo)
         if len(parts := repository.split("/")) != 2 or not all(map(_is_name, parts)):
             raise IncidentsError(f"GITHUB_REPOSITORY: {repository!r} is not owner/name", todo="set it, e.g. acme/shop")
         if not is_private(api_url):

@@ -85,7 +85,7 @@ def _access(environ: Mapping[str, str]) -> _Access:
     project, account = environ.get("RAILWAY_TOKEN", "").strip(), environ.get("RAILWAY_API_TOKEN", "").strip()
     token = project or account
     if not (token.isascii() and token.isprintable() and token):
-        raise RailwayError("RAILWAY_TOKEN is not set", why="or it is not a token", todo=_TOKENS)
+        raise RailwayError("RAILWAY_TOKEN is not set", why="it is empty, or holds what no token does", todo=_TOKENS)
     if project:
         return _Access(url=url, header="Project-Access-Token", credential=token, token=token)
     return _Access(url=url, header="Authorization", credential=f"Bearer {token}", token=token)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbay import text as wording
-from testbay.errors import ManifestError
+from testbay.errors import ManifestError, remedy
 from testbay.harness.run.report import timeline
 from testbay.harness.run.report.recorded import Attempt, RecordedRun, Test
 from testbay.output import write_whole
@@ -36,7 +36,8 @@ def write(run: RecordedRun, file: Path) -> None:
     try:
         write_whole(file, html(run))
     except OSError as error:
-        raise ManifestError(f"{file}: {error.strerror}", todo="name a file in a folder that is there") from None
+        todo = remedy(error, "name a file in a folder that is there")
+        raise ManifestError(f"{file}: {error.strerror}", todo=todo) from None
 
 
 def show(file: Path) -> bool:
