@@ -148,13 +148,6 @@ ROWS = (
         needs=": Assertion `",
     ),
     _row(
-        "Swift on Linux",
-        LETTERS + "/",
-        r"(?P<file>\S+\.swift):(?P<line>\d+): (?P<type>Fatal error): (?P<message>.*)",
-        goes=r"\*\*\* |Thread \d+|\d+ +(?:\[ra\] )?0x|Current stack trace|Backtrace took",
-        needs=".swift:",
-    ),
-    _row(
         "Objective-C",
         LETTERS + "*",
         r"(?:\S+\[\d+:\w+\] )?\*\*\* Terminating app due to uncaught exception '(?P<type>\w+)', "
@@ -216,14 +209,6 @@ ROWS = (
         library=r"^\./",
         kind="Error",
         level="error",
-    ),
-    _row(
-        "Julia",
-        "E",
-        r"ERROR: (?:LoadError: )?(?P<type>[A-Z]\w*(?:Error|Exception))(?:: (?P<message>.*))?$",
-        goes=r"Stacktrace:|\s+\[\d+\] |\s+@ |in expression ",
-        call=rf"\s+@ \S+ {PLACE}",
-        library=r"^\./",
     ),
     _row(
         "Terraform",

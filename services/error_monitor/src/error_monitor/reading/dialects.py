@@ -93,12 +93,6 @@ ROWS = (
     ),
     _row("Redis", DIGITS, r"\d+:[MSCX] (?P<time>\d{1,2} [A-Z][a-z]{2} \d{4} [\d:.]+) [#*.-] ", NOISE),
     _row(
-        "the JVM's unified log",
-        "[",
-        r"\[\d+\.\d{3}s\]\[(?P<word>trace|debug|info|warning|error) *\]\[(?P<logger>[\w,]+) *\] ",
-        {"trace": "debug", "debug": "debug", "info": "info", "warning": "warning", "error": "error"},
-    ),
-    _row(
         "Erlang",
         "=",
         r"=(?P<word>[A-Z]+) REPORT==== (?P<time>\d{1,2}-[A-Z][a-z]{2}-\d{4}::[\d:.]+) ===$",
@@ -110,12 +104,6 @@ ROWS = (
         r"(?:fatal|failed): \[[^\]]*\](?:: (?P<lead>[A-Z]+)!| \(item=.*?\)) => "
         r"\{.*?\"msg\": \"(?P<message>(?:[^\"\\]|\\.)*)",
         FAULT,
-    ),
-    _row(
-        "what Ansible says of every task",
-        "PTRocs",
-        r"(?:PLAY|TASK|RUNNING HANDLER) [\[R]|(?:ok|changed|skipping): \[",
-        NOISE,
     ),
     _row(
         "PostgreSQL's processes",
@@ -163,29 +151,11 @@ ROWS = (
     ),
     _row("MySQL", "Umt", r"(?:UTC - )?(?=(?:mysqld|mariadbd) got signal \d+)", DEATH),
     _row(
-        "a name in brackets before the level",
-        "[",
-        r"\[(?P<logger>[A-Za-z][\w.-]{0,40})\]\s+(?P<word>ERROR|FATAL|WARN|INFO|DEBUG)[:\s]\s*",
-    ),
-    _row("Beego", "[", r"\[(?P<word>[DIWEC])\] \[(?P<logger>[\w.]+):\d+\]\s+"),
-    _row(
-        "Chromium",
-        "[",
-        r"\[\d+(?::\d+)?:(?P<time>\d{4}/\d{6}\.\d+):(?P<word>VERBOSE|INFO|WARNING|ERROR|FATAL)\d*:(?P<logger>[\w.]+)"
-        r"\(\d+\)\] ",
-    ),
-    _row(
-        "FreeRADIUS, Mosquitto",
-        DIGITS + ":",
-        r"(?P<time>\d{10})?: (?P<word>Debug|Info|Notice|Warning|Error): ",
-    ),
-    _row(
         "hapi's good",
         DIGITS,
         r"(?P<time>\d{6}/\d{6}\.\d+), \[[\w,]*?(?P<word>debug|info|warn|error)\b[\w,]*\] (?:data: )?",
         {"d": "debug", "i": "info", "w": "warning", "": "error"},
     ),
-    _row("TensorFlow", ":", r": (?P<word>[IWEF]) (?P<logger>[\w/.]+):\d+\] "),
     _row(
         "Windows' events, exported",
         "IWEC",
@@ -242,14 +212,6 @@ ROWS = (
     _row("curl", "c", r"(?=curl: \(\d+\) )", FAULT),
     _row("make", "m", r"(?=make(?:\[\d+\])?: \*\*\* )", FAULT),
     _row("tar, rsync", "tr", r"(?=tar: .*: Cannot |rsync error: )", FAULT),
-    _row("compilers", ANY, r"(?=[\w./+-]+\.\w{1,4}:\d+(?::\d+)?: (?:fatal )?error: )", FAULT, "error: "),
-    _row(
-        "a program and its level, as BIND and the clients of PostgreSQL write",
-        LOWER,
-        r"(?=[a-z][\w-]{1,30}: )(?:[\w-]+: )(?P<word>warning|error|critical|fatal): (?=\S)",
-        {"w": "warning", "e": "error", "": "critical"},
-        ": ",
-    ),
     _row(
         "command line tools",
         "ef",
@@ -264,11 +226,6 @@ CAUSE = re.compile(r"(?:^|\s)(?:err|error)=(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]
 """The error itself, beside the message of a Go logger."""
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?= [\w./-]+=|\s*$)')
 """The message of klog's structured lines, before its fields."""
-CHANNEL = re.compile(
-    r"\s?(?P<logger>[\w-]{1,40})\.(?P<word>DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL|ALERT|EMERGENCY): "
-)
-"""Monolog: `[TIME] production.ERROR: message`."""
-
 Said = tuple[str, str, str | None, str | None, str | None]
 """Level, message, time, logger, worker."""
 

@@ -86,7 +86,8 @@ def _told(record: Open) -> Failure | None:
     """The exception of a record without a traceback: AWS Lambda's object of JSON, or another language's stack."""
     if record.header and (at := record.header.message.find(structured.LAMBDA)) >= 0:
         return structured.of_json(record.header.message[at:])
-    return _stacked(record, "\n".join(line.text for line in record.lines).split("\n"))
+    first = record.header.message if record.header and record.header.time else record.lines[0].text
+    return _stacked(record, "\n".join([first, *(line.text for line in record.lines[1:])]).split("\n"))
 
 
 def _stacked(record: Open, texts: Sequence[str]) -> Failure | None:

@@ -1,38 +1,12 @@
 """The header of a log record: where its time, level, logger and message stand, in any layout that people use."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from error_monitor.reading import dialects
+from error_monitor.reading import dialects, heads
+from error_monitor.reading.levels import LETTERS, NAMES, level_named
 from error_monitor.reading.times import ZONE
 
-NAMES = {
-    "trace": "debug",
-    "debug": "debug",
-    "info": "info",
-    "information": "info",
-    "notice": "info",
-    "success": "info",
-    "warn": "warning",
-    "warning": "warning",
-    "error": "error",
-    "err": "error",
-    "exception": "error",
-    "severe": "error",
-    "critical": "critical",
-    "crit": "critical",
-    "fatal": "critical",
-    "emerg": "critical",
-    "emergency": "critical",
-    "alert": "critical",
-    "panic": "critical",
-    "trc": "debug",
-    "dbg": "debug",
-    "inf": "info",
-    "wrn": "warning",
-    "ftl": "critical",
-    "dpanic": "critical",
-}
 CALM = ("info", "debug")
 WORDS = "|".join(
     sorted((name.upper() for name in NAMES if name not in ("exception", "success")), key=len, reverse=True)
@@ -61,25 +35,14 @@ LEVEL = re.compile(
 LEADING = re.compile(
     r"(?!INFO: task \S+ blocked |WARNING: (?:ThreadSanitizer: |DATA RACE))"
     rf"[\[(<]?({WORDS})(?:(?=[\]:|)/>,;])|(?=\s))|\[\s*((?i:{WORDS}))\s*\]"
-    r"|(?:\w+=\S+ )*?(?:level|lvl|severity)=[\"']?(\w+)(?:[+-]\d+)?"
+    rf"|(?:\w+=(?>\"[^\"]*\"|\S+) )*?(?:level|lvl|severity|prio|priority)=[\"']?((?i:{WORDS}))(?:[+-]\d+)?"
 )
-SPOKEN = re.compile(
-    r"[\s|-]*(?:\[[\w.:-]{1,40}\] )?(debug|info|warn|warning|error|critical|fatal):(?=\s)(?! (?:none|null|0)$)"
-    r"|, (Info|Warning|Error)(?=\s{2})|\t(debug|info|warn|error|dpanic|panic|fatal)(?=\t)"
-)
-"""winston and its like, `TIME error: message`; Windows, `TIME, Error   SOURCE  message`; and zap between tabs."""
 GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{6}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+(?:\]| \u22ee) ")
 SPRING = re.compile(r"\s*\d+ --- (?:\[[^\]]*\] ?)+(\S+)\s*: ?")
-TORNADO = re.compile(r"\[([DIWEC]) (\d{6} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) [^\]]+\] ")
-LETTERS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "critical", "C": "critical"}
-NAMED = re.compile(
-    rf"([\w.$-]{{1,80}})(?<!Exception)(?<!Error)(?: - |: | \| | )(?:\[)?({WORDS})(?:\])?(?= - |: | \| |:)"
-)
 BLANK_TIME = re.compile(rf"(?:\s{{5,}}(?=(?:{WORDS})\s{{2,}})|  \d{{4}}-\d\d-\d\dT[\d:.]+Z +)({WORDS})\s+")
 """Rust's tracing indents what it prints prettily; rich leaves out a time that it printed on the line before; FastAPI's
 command prints none."""
 ACCESS = re.compile(r"\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}[^\]]*\] \"|\S+ - \"[A-Z]+ \S+ HTTP/|\[pid: \d+\|app: ")
-WARNED = re.compile(r"\S+\.py:\d+: \w*Warning: ")
 CRASHED = re.compile(r"Fatal Python error: ")
 
 WORKER = re.compile(r"/([\w.@-]+)\]\s?")
@@ -94,9 +57,9 @@ LOGFMT, LOGFMT_ERROR = (
     )
     for names in ("msg|message|event", "err|error")
 )
+FIELDS = re.compile(r"\w+=\"")
 SUFFIX = re.compile(r"\s{4,}[\w.<>-]+\.py:\d+\s*$")
 FIELD_WORKER = re.compile(r"\b(?:pid|worker|thread)[=: ](\w+)")
-OFFSET = re.compile(r"[+-]\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,38 +75,23 @@ class Header:
     """It is known by its words, so other records of its stream need not begin as it does."""
 
 
-def level_named(word: object) -> str | None:
-    """The level that a word or a number (bunyan, pino) means; Go's slog writes `ERROR+2`."""
-    if isinstance(word, bool):
-        return None
-    if isinstance(word, int | float):
-        if not 0 < word < 100:  # the status of an HTTP answer, say
-            return None
-        return "debug" if word < 30 else ("info", "warning", "error", "critical")[min(int(word) // 10, 6) - 3]
-    return NAMES.get(OFFSET.sub("", word.strip().lower())) if isinstance(word, str) else None
-
-
-def header_of(text: str) -> Header | None:
-    """The header in a line of text, or None where the line starts no record."""
+def header_of(text: str, *, stamped: bool = False) -> Header | None:
+    """The header in a line of text, or None where the line starts no record; `stamped`: a time stood before it."""
     if not text:
         return None
     first = text[0]
     if first.isspace():
         found = BLANK_TIME.match(text)
-        return _made(found[1], text, found.end(), None) if found else None
+        if found:
+            return _made(found[1], text, found.end(), None)
+        return _unknown(text) if text[1:2].isdigit() or text[1:2].isupper() else None
     if (first.isdigit() or first in "[(t" or first.isupper()) and (stamp := STAMP.match(text)):
         return _stamped(text, stamp)
     if found := LEADING.match(text):
         level = level_named(found[1] or found[2] or found[3])
         if level:
             return _made(level, text, found.end(), None)
-    return _rare(text)
-
-
-def spoken(text: str) -> Header | None:
-    """The header of a line that begins with a level in small letters, as servers write it to syslog."""
-    found = SPOKEN.match(text)
-    return _made(found[1], text, found.end() - 1, None) if found and found[1] else None
+    return _rare(text) or (None if stamped else _unknown(text))
 
 
 def _rare(text: str) -> Header | None:
@@ -151,33 +99,38 @@ def _rare(text: str) -> Header | None:
     if said := dialects.said(text):
         level, message, time, logger, worker = said
         return Header(level, message, time=time, logger=logger, worker=worker, alone=not (time or logger))
-    if found := (GLOG.match(text) or TORNADO.match(text)):
+    if found := GLOG.match(text):
         return Header(LETTERS[found[1]], dialects.unquoted(text[found.end() :]), time=found[2])
-    if found := NAMED.match(text):
-        made = _made(found[2], text, found.end(), None)
-        return Header(made.level, made.message, logger=found[1])
     if CRASHED.match(text):
         return Header("critical", text)
-    if WARNED.match(text):
-        return Header("warning", text)
     return Header("info", text) if ACCESS.match(text) else None
+
+
+def _unknown(text: str) -> Header | None:
+    """A layout that no row knows."""
+    if head := heads.first(text):
+        return _made(head.level, text, head.end, head.time)
+    head, end, time = heads.stamped(text)
+    if head:
+        return _made(head.level, text, head.end, time, before=text[end : head.end])
+    if time:
+        return Header(None, text[end:].lstrip(" \t"), time=time)
+    if head := heads.timeless(text):
+        made = _made(head.level, text, head.end, None)
+        return replace(made, logger=head.logger or made.logger, alone=not head.logger)
+    return None
 
 
 def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
     """A line that starts with a time: its level follows within a few fields, or it has none."""
     end = stamp.end()
-    if said := SPOKEN.match(text, end):
-        word, at = (said[1], said.end() - 1) if said[1] else (said[2] or said[3], said.end())
-        return _made(word, text, at, stamp[1])
-    if channel := dialects.CHANNEL.match(text, end):
-        return Header(level_named(channel["word"]), text[channel.end() :], time=stamp[1], logger=channel["logger"])
     found = LEVEL.search(text, end, end + 140)
     if found and _fields(text[end : found.start()]):
         level = level_named(found[1] or found[2] or found[3])
         if level:
             return _made(level, text, found.end(), stamp[1], before=text[end : found.start()])
-    if text[0] == "[" and (letters := TORNADO.match(text)):
-        return Header(LETTERS[letters[1]], text[letters.end() :], time=letters[2])
+    if head := (heads.numbered(text, end) or heads.behind(text, end)):
+        return _made(head.level, text, head.end, stamp[1], before=text[end : head.end])
     return Header(None, text[end + 1 :] if text[end : end + 1] in (" ", "\t") else text[end:], time=stamp[1])
 
 
@@ -200,7 +153,8 @@ def _made(level: str, text: str, at: int, time: str | None, before: str = "") ->
         worker = named[1]
     logger, at = _placed(text, at)
     message = text[at:].rstrip()
-    if quoted := (LOGFMT.match(text, at) or (None if message else LOGFMT.match(text)) or LOGFMT_ERROR.match(text, at)):
+    is_last = not message or FIELDS.match(text)
+    if quoted := (LOGFMT.match(text, at) or (LOGFMT.match(text) if is_last else None) or LOGFMT_ERROR.match(text, at)):
         said = quoted[1] or quoted[2] or quoted[3] or message
         return Header(level, dialects.with_cause(said, dialects.cause(text)), time=time, logger=logger, worker=worker)
     if message.endswith(tuple("0123456789")) and (found := SUFFIX.search(message, max(len(message) - 200, 0))):

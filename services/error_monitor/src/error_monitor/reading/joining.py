@@ -34,6 +34,8 @@ LOOSE = re.compile(
 """What may stand above a traceback; without one it is nothing."""
 TOOL = re.compile(r"Error: (?!(?i:0|none|null|nil|no|false|undefined)\b)\S|Error from server")
 """What a command prints before it ends, where no logger writes beside it."""
+LABEL = re.compile(r"[\w-]{1,30}: ")
+"""How a library's own words begin, below the record that quotes them: `ERROR: relation "x" does not exist`."""
 LOOSE_CHARS = 300
 PATIENCE = 200
 """How many records of its stream an interrupted traceback waits for its rest."""
@@ -57,12 +59,16 @@ class Joiner:
         """The last line, where it stands in no record: a stack may follow that names no exception."""
         self.head: list[Line] = []
         self.stack = False
+        self.timeless = False
+        """A record without a time has begun in this stream: the next one may be such a record too."""
         self.bare = 0
         """Above 0: tracebacks of this stream have come without a header, as far as it was seen."""
         self.ended: list[Open] = []
 
     def feed(self, line: Line, header: Header | None) -> list[Open]:
         """Take one line; the records that it ended."""
+        if header is not None and not (header.time or line.stamped) and self._below(line, header):
+            header = None
         if header is not None:
             if not repeated.continues(self.open, line, goes_on):
                 self._record(line, header)
@@ -135,6 +141,24 @@ class Joiner:
             record.traceback, record.phase = True, "group" if found["group"] else "frames"
         elif escaped := tracebacks.unescaped(line.text):
             line.exception, record.traceback = escaped, True
+
+    def _below(self, line: Line, header: Header) -> bool:
+        """Return whether a line has a level but no time, below a record of a stream whose records have times."""
+        if header.level not in ALARMING:
+            self.timeless = self.timeless or header.message != line.text
+            return False
+        record = self.open if self.open and self.open.phase == "text" else None
+        is_below = bool(
+            record
+            and record.header
+            and record.header.time
+            and record.level in REPORTED
+            and (line.time is None) == (record.lines[0].time is None)
+            and LABEL.match(line.text)
+            and not self.timeless
+        )
+        self.timeless = not is_below
+        return is_below
 
     def _whole(self, line: Line) -> None:
         """An application's own JSON record is complete in itself."""

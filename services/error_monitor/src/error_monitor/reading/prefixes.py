@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from error_monitor.reading.headers import level_named
+from error_monitor.reading.levels import level_named
 from error_monitor.reading.line import Line
 
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"

@@ -9,7 +9,7 @@ from typing import Any
 from error_monitor.reading import foreign, tracebacks
 from error_monitor.reading.dialects import with_cause
 from error_monitor.reading.event import Failure
-from error_monitor.reading.headers import LETTERS, level_named
+from error_monitor.reading.levels import LETTERS, level_named
 from error_monitor.reading.line import Line
 from error_monitor.reading.structured import failure_of
 from error_monitor.reading.text import clean, pieces

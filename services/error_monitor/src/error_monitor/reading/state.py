@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from error_monitor.reading.headers import header_of, spoken
+from error_monitor.reading.headers import header_of
 from error_monitor.reading.joining import Joiner
 from error_monitor.reading.line import Line
 from error_monitor.redaction import redact
@@ -36,6 +36,7 @@ def kept(joiners: Mapping[str, Joiner]) -> list[dict[str, Any]]:
             "name": name[:NAME_CHARS],
             "headered": joiner.headered,
             "stack": joiner.stack,
+            "timeless": joiner.timeless,
             "bare": joiner.bare,
             "begins": joiner.cut_off(),
             "lines": rows(pending[name], budget),
@@ -50,12 +51,12 @@ def restored(stream: Mapping[str, Any]) -> Joiner:
     joiner.fresh = bool(stream.get("begins"))
     pending = lines(stream["lines"])
     for line in pending:
-        header = header_of(line.text) or (spoken(line.text) if line.worker else None)
+        header = header_of(line.text, stamped=line.stamped)
         joiner.feed(line, header if header and header.level else None)
         if joiner.open and joiner.open.call and line is not pending[-1]:
             joiner.open.sure = True
     joiner.headered, joiner.stack = bool(stream["headered"]), bool(stream["stack"])
-    joiner.bare = int(stream["bare"])
+    joiner.timeless, joiner.bare = bool(stream.get("timeless")), int(stream["bare"])
     return joiner
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from error_monitor.reading import bundles, prefixes, records
-from error_monitor.reading.headers import Header, header_of, spoken
+from error_monitor.reading.headers import Header, header_of
 from error_monitor.reading.line import Line
 
 LAYERS = 8
@@ -41,9 +41,9 @@ class Unwrapper:
                 continue
             if self.pieces:  # what stood above the line without being a record of its own
                 self._held(line)
-            header = header_of(line.text)
+            header = header_of(line.text, stamped=line.stamped)
             if header is None or header.level is not None:
-                return header or (spoken(line.text) if line.worker else None)
+                return header
             line.text, line.time, line.stamped = header.message, line.time or header.time, True
         return None
 

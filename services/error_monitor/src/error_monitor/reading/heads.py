@@ -1,0 +1,141 @@
+"""The head of a record in a layout that no row knows: a time of any form and a level of any form among its fields.
+
+A head is a run of fields - times, numbers, brackets, names with dots, words that a delimiter ends - and one of the
+first of them names a level. A sentence is not: its words stand alone.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from error_monitor.reading.levels import KNOWN, level_of
+
+
+def _either(words: Iterable[str]) -> str:
+    """Any of the words, small, in capitals or both, behind their first letter, by which `re` leaves most texts."""
+    firsts: dict[str, list[str]] = {}
+    for word in sorted(words, key=len, reverse=True):
+        firsts.setdefault(word[0], []).append(word[1:])
+    groups = []
+    for letter, ends in firsts.items():
+        rest = "|".join([*ends, *(end.upper() for end in ends)])
+        groups.append(f"[{letter}{letter.upper()}](?:{rest})")
+    return f"(?:{'|'.join(groups)})"
+
+
+WORDS = _either(KNOWN)
+CAPITALS = "|".join(sorted((word.upper() for word in KNOWN), key=len, reverse=True))
+MONTH = r"(?i:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
+DATE = (
+    rf"(?:\d{{1,4}}(?P<dash>[-/.])(?:\d\d?|{MONTH})(?P=dash)\d{{1,4}}|{MONTH}[ /-][ \d]?\d(?:,? \d{{4}})?"
+    rf"|\d{{1,2}}[- /]{MONTH}(?:[- /]\d{{4}})?|\d{{6}}|\d{{8}}|\d\d[-/]?\d\d)"
+)
+CLOCK = r"(?:\d{1,2}[:.]\d\d[:.]\d\d(?:[.,:]\d{1,9})?|\d{6}\.\d{1,9})"
+ZONE = r"(?: ?(?:Z|[A-Z]{3,4}|[+-]\d\d:?\d\d|[AP]M|[+-]\d{3})(?![\w:]))?"
+TIME = (
+    rf"(?:(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?{DATE}(?:[T _:|-]|, |\]\[| --? )"
+    rf"(?:{CLOCK}|\d\d:\d\d(?=\s)){ZONE}(?: \d{{4}}(?![\w:.]))?|{CLOCK}{ZONE}"
+    rf"|\d{{1,2}}:\d\d ?[AP]M|\d{{10}}(?:\.\d{{1,9}})?|\d+\.\d{{3,9}}s(?=\]))"
+)
+BRACKETS = r"(?:\[[^\[\]\"]{0,60}\]|\{[^{}\"]{0,40}\}|\([^()\"]{0,40}\))"
+STAMP = re.compile(rf"(?:{BRACKETS} ?){{0,4}}?[\[(<]*[ @]*(?P<time>{TIME})[\])>]*(?![\w.])")
+"""A time, by its shape."""
+NUMBERED = re.compile(r",\s+(?P<number>\d{1,2})\]")
+"""Samba's level, of which 0 is the gravest, and the others are about what works."""
+GAP = r"[\s|,;:>=\u25b6\u00bb\u203a\u2013\u2014*#~!@?-]*+"
+FIELD = (
+    r"(?>[A-Za-z_.:/@%+$\\-]*+\d[\w.:/@%+$\\-]*+|\[[^\[\]\"]{0,120}\]|\((?:[^()\"]|\([^()]*\)){0,80}\)"
+    r"|<(?:[^<>\"]|<[^<>]*>){0,80}>|\{[^{}\"]{0,60}\}"
+    r"|[./~]{0,3}[\w$-]++(?:[./:\\]++[\w$-]++)++(?<!Error)(?<!Exception)|[a-z]++(?:-[a-z]++)++"
+    r"|[A-Za-z_][\w-]*+(?<!rror)(?<!xception)(?=\s?[:|(\[<=]|\s{2}|\s-\s|,\w|\s\d+[:\]]|\s[A-Z]\s{2})"
+    r"|(?:[A-Z][a-z]{2}|UTC|GMT)(?=[\s\]]))"
+)
+CALM = r"(?!\s*(?i:0|none|null|nil|no|false)\b)"
+FIRSTS = "".join(sorted({letter for word in KNOWN for letter in (word[0], word[0].upper())}))
+KEY = r"(?=[lLsSpP])(?i:level|lvl|severity|sev|prio|priority|loglevel)\s?[:=]\s?[\"']?"
+WITHIN = rf"\[[^\[\]\"']{{0,80}}[\s,:|](?P<within>{WORDS})(?=[\s,:|(\]])[^\[\]\"]{{0,120}}\]"
+MARK = (
+    rf"(?:(?=[\[(<{{])(?:.\s*(?:[a-z_]++[:.])?(?P<boxed>{WORDS}|[DIWEFCNVT]|EE|WW|II)\s*(?:[#/(][^\]\[>]{{0,60}})?[\])>}}]"
+    rf"|{WITHIN}|\[(?P<letter>[DIWEFC]) \d[^\[\]]{{0,80}}\])"
+    rf"|(?=[{FIRSTS}])(?:(?P<upper>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|$)"
+    rf"|(?P<said>{WORDS})(?=\s?[:|!/]{CALM}|\t|\s-\s|\s{{2}}|\s[\w./-]+(?:\[\d+\]| :)))"
+    rf"|{KEY}(?P<keyed>{WORDS})\b|[A-Za-z]\w{{0,40}}+[.-](?P<channel>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|$)"
+    r"|(?P<short>[DIWEFCNVT])(?=[!>]|:?\s+[\[(<{]|\s{2}|\s[\w./-]{1,60}[:.(\[])"
+    rf"|(?P<small>[diwefc])(?=\s+[A-Z]\w+\s{{2,}})|[a-z]++(?:,[a-z]++)*?,(?P<listed>{WORDS})(?=[\s,])"
+    r"|%[A-Z][A-Z\d_]*-(?:[A-Z\d_]+-)?(?P<digit>[0-7])-[A-Z\d_]+(?=:))"
+)
+BEHIND = re.compile(rf"(?:{GAP}{FIELD}){{0,10}}?{GAP}{MARK}")
+"""The level of a line, behind its time."""
+FIRST = re.compile(
+    rf"(?:{BRACKETS} ?)?[\[(<]?(?P<mark>{WORDS}|[DIWEFCNVTX])[\])>]?[,:]? ?(?:- )?"
+    rf"(?:[\[(]*[ @]*(?P<time>{TIME})[\])>]*|\(\d{{1,12}}\))(?:\(\d+\)\?)?(?![\w.])"
+)
+"""The level of a line, before its time."""
+TIMELESS = re.compile(
+    rf" ?(?:(?:{GAP}{FIELD}){{1,5}}?{GAP}"
+    rf"(?:(?=[{FIRSTS}])(?:(?P<upper>{CAPITALS})(?=[\]:|)>]|\s[-|]\s|\s{{2}}|\s\*\*:)"
+    rf"|(?P<said>{WORDS})(?:\s[A-Z]{{1,5}}\d{{1,6}})?(?=:\s{CALM}))"
+    rf"|[A-Z]\w{{0,40}}+-(?:[A-Z]+-)?(?P<channel>{CAPITALS})(?= \*\*:)|[\[<(](?P<boxed>{WORDS})[\])>])"
+    rf"|#*[\[<(](?P<alone>{WORDS}|EE|WW|II)(?:[#/(][^\]\[>]{{0,60}})?[\])>]"
+    rf"|(?=\[[^\[\]]*\d){WITHIN}|\[[^\[\]\"']{{0,80}}[\s,:|](?P<last>{CAPITALS})\]"
+    rf"|\"(?P<quoted>{WORDS})\",\"(?:[^\"]*\",\")*|(?P<padded>{CAPITALS}) +(?=[\w:.]+ +> ))"
+)
+"""The level of a line without a time."""
+NAME = re.compile(r"([\w.$-]+)(?: - |: | \| | )")
+"""The logger, where it comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A level that was found: where it ends, and what stands before it."""
+
+    level: str
+    end: int
+    time: str | None = None
+    logger: str | None = None
+
+
+def behind(text: str, at: int) -> Head | None:
+    """Find the level behind a time that ends at `at`."""
+    found = BEHIND.match(text, at, at + 400)
+    if found is None:
+        return None
+    group = found.lastgroup or ""
+    if found[group] in ("Error", "Exception") and found.start(group) <= at + 1:
+        return None  # what is thrown is printed so
+    return _head(found[group], found.end())
+
+
+def stamped(text: str) -> tuple[Head | None, int, str | None]:
+    """Find a time at the beginning, where it ends, and the level behind it."""
+    found = STAMP.match(text)
+    if found is None:
+        return None, 0, None
+    return behind(text, found.end()), found.end(), found["time"]
+
+
+def numbered(text: str, at: int) -> Head | None:
+    """Find a number behind a time, within its brackets."""
+    found = NUMBERED.match(text, at)
+    return Head("info" if int(found["number"]) else "error", found.end()) if found else None
+
+
+def first(text: str) -> Head | None:
+    """Find a level at the beginning, before the time."""
+    found = FIRST.match(text)
+    return _head(found["mark"], found.end(), found["time"]) if found else None
+
+
+def timeless(text: str) -> Head | None:
+    """Find the level of a line that has no time."""
+    found = TIMELESS.match(text, 0, 400)
+    if found is None:
+        return None
+    head = _head(found[found.lastgroup or 0], found.end())
+    named = NAME.match(found[0])
+    return replace(head, logger=named[1]) if head and named else head
+
+
+def _head(mark: str, end: int, time: str | None = None) -> Head | None:
+    level = level_of(mark)
+    return Head(level, end, time) if level else None
