@@ -35,6 +35,11 @@ def open_closed_streams() -> None:
                 _lost.append(OSError(errno.EBADF, "it is closed"))
 
 
+def is_lost() -> bool:
+    """Return whether standard output could not be written, and is /dev/null since."""
+    return bool(_lost)
+
+
 def farewell(code: int) -> int:
     """Return the exit code for a command that ends with `code`; report lost output on standard error."""
     if not _lost:

@@ -23,7 +23,10 @@ SPAWNING = {
     "pty.spawn",
 }
 # Programs that testbay.process starts: they import nothing of ours, and become a service, or end one.
-PROGRAMS = ("harness/reaper.py:", "harness/launch/forkserver.py:", "harness/launch/preloading.py:")
+PROGRAMS = (
+    *("harness/reaper.py:", "harness/launch/forkserver.py:", "harness/launch/preloading.py:"),
+    "harness/run/startpytest.py:",
+)
 ENVIRONMENT = {f"os.{name}" for name in ("environ", "environb", "getenv", "getenvb", "putenv", "unsetenv")}
 
 

@@ -59,13 +59,15 @@ def spawn(
     death_signal: int | None = signal.SIGKILL,
     confine: Callable[[], None] | None = None,
     reaped: bool = False,
+    handed: Sequence[int] = (),
 ) -> Child:
     """Start a command; standard output and error both go to `output` (default: ours), unless `errors` gets the latter.
 
     With a `death_signal` the child gets that signal when we die, however we die. `spawn` must then be called from a
     thread that lives as long as the child should: the kernel watches the thread, not the process. `confine` is called
     in the child before the command, and may only make system calls. With `reaped` the child is a process that ends
-    everything the command started when the command or we end, even what left its session (Linux).
+    everything the command started when the command or we end, even what left its session (Linux). `handed` are open
+    descriptors that the child gets, too.
 
     Raises:
         OSError: It could not be started.
@@ -93,6 +95,7 @@ def spawn(
         stdout=output,
         stderr=errors if errors is not None or output is None else subprocess.STDOUT,
         start_new_session=new_session,
+        pass_fds=handed,
         # Unsafe only if the function takes a lock another thread held at the fork: it makes a few system calls.
         preexec_fn=in_child if LINUX and (death_signal is not None or confine) else None,  # noqa: PLW1509
     )

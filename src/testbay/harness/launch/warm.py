@@ -42,6 +42,11 @@ def request(
     }
 
 
+def read_at_start(*environs: Mapping[str, str]) -> set[str]:
+    """Select the variables that Python and C libraries read at their start."""
+    return {name for environ in environs for name in environ if name.startswith(_FROM_THE_START)}
+
+
 class GoneError(Exception):
     """The fork server ended, or did not answer."""
 
@@ -149,9 +154,7 @@ class ForkServer:
     def differs(self, env: Mapping[str, str]) -> str:
         """Say which variable had another value than in `env` when it was read, and by which module; empty if none."""
         answer = self.loaded()
-        read = {
-            name: (self.env.get(name), "Python") for name in {**self.env, **env} if name.startswith(_FROM_THE_START)
-        }
+        read = {name: (self.env.get(name), "Python") for name in read_at_start(self.env, env)}
         if answer["whole"]:
             read |= {name: (self.env.get(name), answer["whole"]) for name in {**self.env, **env}}
         read |= answer["reads"]

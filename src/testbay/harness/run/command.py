@@ -8,6 +8,7 @@ from testbay.errors import BayError, InterruptedRunError, LeftBehindError
 from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
 from testbay.harness.run import testing
+from testbay.harness.run.pytestprocess import PytestProcess
 from testbay.harness.run.run import Run, conclude
 from testbay.harness.stack import planning, prepare
 from testbay.harness.stack import stack as stacks
@@ -28,9 +29,10 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
     if request.interpreter.said:
         request.interpreter.check()
     prepare.announce(request, run.voice, run.record.llm)
-    borrowed = attach.borrow(request)
-    with _leased(run, borrowed) if borrowed else prepared(request, _Recorded(run)) as stack:
-        return testing.test(run, stack, pytest_args)
+    with PytestProcess(request, run.output) as pytest:
+        borrowed = attach.borrow(request)
+        with _leased(run, borrowed) if borrowed else prepared(request, _Recorded(run)) as stack:
+            return testing.test(run, stack, pytest, pytest_args)
 
 
 class _Recorded(Stages):

@@ -14,6 +14,7 @@ from testbay.harness import interpreter
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.plugin import coveragerc, suite
 from testbay.harness.run import coveragexml, installed, results, verdict, workers
+from testbay.harness.run.pytestprocess import PytestProcess
 from testbay.harness.run.results import Results
 from testbay.harness.run.run import Run, begin_report
 from testbay.harness.run.shards import split as shards
@@ -30,22 +31,16 @@ _SHOWS = frozenset(
         *("--markers", "--cache-show", "--help", "-h", "--version", "-V"),
     }
 )
-# With -P a signal.py or a folder redis/ of the project's does not stand before Python's own and the libraries. Behind
-# them the project is on the path from the start: `-p` and PYTEST_PLUGINS name plugins there, as for `python -m pytest`.
-_START = (
-    "import os, runpy, sys; sys.path.append(os.getcwd()); "
-    "runpy.run_module('pytest', run_name='__main__', alter_sys=True)"
-)
 _POLL_S = 0.02  # where only asking tells that pytest has ended
 
 
-def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
+def test(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence[str]) -> int:
     """Run pytest, record its results and add the closing lines, also after an interruption; return the exit code."""
     began = time.monotonic()
     good, done = False, None
     try:
         with run.step("Run the tests"):
-            code = _pytest(run, stack, pytest_args)
+            code = _pytest(run, stack, pytest, pytest_args)
         done = results.read(run.dir)
         if code > 0 and done == Results():
             done = Results(ended=f"exit code {code} before it recorded anything; its own words stand above")
@@ -89,9 +84,10 @@ def _close(run: Run, done: Results, python: Interpreter, duration_s: float, *, g
     run.add_closing_line(text, good=whole)
 
 
-def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
-    """Run pytest in a session of its own, handed to the guard: nothing it starts survives it or this process."""
-    handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home), "TESTBAY_MARK": stack.mark()}
+def _pytest(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence[str]) -> int:
+    """Run pytest in its session, handed to the guard: nothing it starts survives it or this process."""
+    stack.mark(pytest.mark)
+    handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home)}
     environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
     python = stack.request.interpreter
     if python.said:
@@ -107,12 +103,12 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         run.voice.detail(
             "note: PYTHONOPTIMIZE is set: Python executes no `assert` outside of the test files, as in helpers"
         )
-    argv = _pytest_argv(run, python, pytest_args)
-    child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True, reaped=True)
+    arguments, child = _arguments(run, python, pytest_args), pytest.child
     stack.own(child.pid)
     begin_report()  # while pytest is loading: later a person would wait for it
     try:
         with run.voice.fenced() if run.output is None else nullcontext(), lifeline.ending(child) as ended:
+            pytest.begin(arguments, environ)
             while (code := child.poll()) is None:
                 stack.check(_LOOK_S if ended else _POLL_S, ended)
                 run.logs.catch_up()
@@ -120,8 +116,7 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         _interrupt(child)
         raise
     finally:
-        process.end(process.in_session(child.pid))
-        child.wait()
+        pytest.end()
     if code < 0:
         stack.check(0.5)  # it may have been the guard that ended it: then the guard's reason is the news
     return code
@@ -190,8 +185,8 @@ def _coverage(run: Run) -> str:
     return "off"
 
 
-def _pytest_argv(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> list[str]:
-    """The command line of pytest; the plugin adds what the suite's own settings leave open, from suite.json."""
+def _arguments(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> list[str]:
+    """The arguments of pytest; the plugin adds what the suite's own settings leave open, from suite.json."""
     number, order = workers.decide(
         run.manifest, run.settings, run.project, run.dir, python=python, say=run.voice.detail
     )
@@ -205,7 +200,7 @@ def _pytest_argv(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> l
         workers=number,
     )
     return [
-        *(str(python.program), "-P", "-c", _START, *([asked.collect] if asked.collect else [])),
+        *([asked.collect] if asked.collect else []),
         *("-p", python.plugin, f"--testbay-record={run.dir / 'tests.jsonl'}", *_shard_argv(run), *order),
         f"--testbay-suite={asked.write(run.dir / 'suite.json')}",
         *suite.as_seen_from(run.manifest.root, pytest_args, [Path.cwd(), run.project]),

@@ -117,6 +117,13 @@ class Request:
         found = commandline.search_path(self.interpreter.folder, self.settings.environ.get("PATH"))
         return os.pathsep.join([found, *clients])
 
+    @property
+    def caller_environment(self) -> dict[str, str]:
+        """The variables of a command before it has the stack's: the caller's without libpq's, which lead elsewhere."""
+        everything = self.settings.environ
+        given = {name: value for name, value in everything.items() if not name.startswith("PG")}
+        return {**given, "PATH": self.path}
+
     def _settings(self) -> Iterator[object]:
         """The settings of each server, with those in mounted files, of which the compose file has only the names."""
         for name, service in self.services.items():

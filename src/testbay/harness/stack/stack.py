@@ -85,9 +85,7 @@ class Stack:
 
     def command_environment(self) -> dict[str, str]:
         """The environment of a command: the caller's variables, then the stack's."""
-        everything = self.request.settings.environ
-        given = {name: value for name, value in everything.items() if not name.startswith("PG")}  # they lead elsewhere
-        return {**given, "PATH": self.request.path, **self.environment()}
+        return {**self.request.caller_environment, **self.environment()}
 
     def client_environment(self) -> dict[str, str]:
         """The environment of a person's command: a plain `psql` (pg_dump, pgcli …) reaches the stack's database."""
@@ -111,11 +109,9 @@ class Stack:
         """Hand a process session to the guard, which ends it if this process dies."""
         self.line.say({"do": "own", "sid": sid})
 
-    def mark(self) -> str:
-        """Make a mark for a process's environment, by which the guard ends the process even outside of its session."""
-        mark = secrets.token_hex(16)
+    def mark(self, mark: str) -> None:
+        """Hand the guard a random TESTBAY_MARK: it ends processes that have it, even outside of an owned session."""
         self.line.say({"do": "mark", "mark": mark})
-        return mark
 
     def keep(self, idle_s: float) -> None:
         """Let the stack outlive us until it was not used for `idle_s` seconds."""
