@@ -173,7 +173,8 @@ def _say(name: str, server: Mapping[str, Any], voice: Voice) -> None:
     voice.detail(f"{'port':<9} {server['port']}" + (f" (published on {published})" if published else ""))
     for key in ("command", "argv", "set_up"):
         if server[key]:
-            voice.detail(f"{key:<9} {one_line(' '.join(server[key]))}")
+            words = (word if word and not word.isspace() else f'"{word}"' for word in server[key])  # --save ""
+            voice.detail(f"{key:<9} {one_line(' '.join(words))}")
     for variable, value in server["environment"].items():
         voice.detail(f"{variable}={one_line(value)}  ({server['origins'].get(variable, 'environment')})")
     for note in server["notes"]:

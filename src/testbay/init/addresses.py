@@ -17,13 +17,16 @@ PORTS = {"postgres": 5432, "dragonfly": 6379, "nats": 4222}
 _SCHEMES = {
     "postgres": "postgres",
     "postgresql": "postgres",
+    "postgis": "postgres",
+    "psql": "postgres",
+    "pgsql": "postgres",
     "redis": "dragonfly",
     "valkey": "dragonfly",
     "nats": "nats",
 }
 _LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 # what a client may be told to connect to
 _URL = re.compile(
-    r"(?P<scheme>postgres(?:ql)?|redis|valkey|nats)(?:\+\w+)?://"
+    r"(?:(?:db|sqla)\+)?(?P<scheme>postgres(?:ql)?|postgis|psql|pgsql|redis|valkey|nats)(?:\+\w+)?://"
     r"(?:(?P<user>[\w.\0-]*)(?::(?P<password>[\w.!$\0-]*))?@)?"
     r"(?P<host>[\w.\0-]+)(?::(?P<port>[^/?#,\s]*))?(?:/(?P<db>[\w\0-]+))?"
 )

@@ -39,6 +39,9 @@ _FOLDERS = (
     "dev",
     "ops",
     ".devcontainer",
+    "tests",
+    "test",
+    "tests/integration",
 )
 _ELSEWHERE = re.compile(r"(docker-)?compose([.-](?!(prod|stag|deploy|release|swarm))[\w.-]+)?\.ya?ml")
 _OTHER_SERVERS = re.compile(

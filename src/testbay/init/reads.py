@@ -11,7 +11,7 @@ from testbay.init.settingsclasses import SettingsClasses, settings_classes
 from testbay.init.syntax import calls, keywords, last, owner, text_of
 from testbay.init.variable import SERVERS, Read, sample_of
 
-_SERVER = re.compile(r"(postgres|postgresql|redis|valkey|nats)(\+\w+)?://")
+_SERVER = re.compile(r"((db|sqla)\+)?(postgres|postgresql|postgis|psql|pgsql|redis|valkey|nats)(\+\w+)?://")
 _OF_OS = ("getenv", "get", "setdefault")
 _OF_PACKAGES = (  # django-environ, environs, decouple
     *("env", "config", "str", "int", "float", "bool", "list", "json", "url", "path"),

@@ -31,6 +31,9 @@ _OTHERS = re.compile(
 )
 _SCHEMES = {
     "postgres": "postgres",
+    "postgis": "postgres",
+    "psql": "postgres",  # django-environ's own names
+    "pgsql": "postgres",
     "asyncpg": "postgres",
     "psycopg": "postgres",
     "redis": "dragonfly",
@@ -138,10 +141,10 @@ def _role(read: Read, example: str) -> _Role | None:
     value = example or read.default
     if re.search(r"\b(dbname|host)=\w", value):
         return _Role(need="postgres", kind="url")  # libpq's own words, for which a URL does as well
-    if match := re.match(r"(\w+)(\+\w+)?://", value):
+    if match := re.match(r"(?:(?:db|sqla)\+)?(\w+)(\+\w+)?://", value):  # db+postgresql: as Celery's backend has it
         for begin, need in _SCHEMES.items():
             if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
-                own = match[2] or (need == "postgres" and match[1] != "postgresql")
+                own = match[2] or (need == "postgres" and match[0] != "postgresql://")
                 query = _query(example or read.default)
                 return _Role(need=need, kind="url", scheme=match[0] if own else "", query=query)
         if match[1].lower() != "sqlite":  # which stands in until another one is named

@@ -32,7 +32,13 @@ def test_a_compose_file_with_every_server_is_used(project: Project, name: str, n
 
 @pytest.mark.parametrize(
     "name",
-    ["deploy/compose.yaml", "infra/docker/docker-compose.dev.yml", "compose.services.yml", "compose.middleware.yml"],
+    [
+        "deploy/compose.yaml",
+        "tests/docker-compose.yml",
+        "infra/docker/docker-compose.dev.yml",
+        "compose.services.yml",
+        "compose.middleware.yml",
+    ],
 )
 def test_a_compose_file_in_a_usual_folder_is_found(project: Project, name: str) -> None:
     """Where there is no other; a file for production is none."""

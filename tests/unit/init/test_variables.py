@@ -144,6 +144,8 @@ def test_what_a_runner_of_tests_sets_is_set_if_the_project_reads_it(project: Pro
         ('"DB", "sqlite"', []),
         ('"TORTOISE_TEST_DB", "sqlite://:memory:"', [f'"asyncpg://{LOGIN}/test_{{}}"']),
         ('"CELERY_RDB_PORT"', []),
+        ('"CELERY_BACKEND", "db+postgresql://a@db/x"', [f'"db+postgresql://{LOGIN}/{{postgres.db}}"']),
+        ('"GEO", "postgis://a@db/x"', [f'"postgis://{LOGIN}/{{postgres.db}}"']),
         ('"QUEUE_NAME", "jobs"', []),
         ('"RADIS_HOST")\nB = os.getenv("RADIS_PORT", "6379"', ['"{dragonfly.host}"', '"{dragonfly.port}"']),
     ],
