@@ -12,6 +12,9 @@ def hold(preferred: int, *, fixed: bool, name: str) -> tuple[int, socket.socket]
 
     The lock is the UDP port of the same number: taken in one step, visible to all users and checkouts, freed by the
     kernel however we end, and not needed by any server of ours.
+
+    Raises:
+        EngineUnavailableError: `fixed` and in use, or none is free.
     """
     last = preferred if fixed else min(preferred + _TRIES, 65535)
     for port in range(preferred, last + 1):

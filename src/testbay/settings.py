@@ -66,7 +66,11 @@ def load(
     durations: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Load the settings of this call; the arguments are command-line options."""
+    """Load the settings of this call; the arguments are command-line options.
+
+    Raises:
+        ManifestError: A value is not one of those allowed.
+    """
     env = dict(os.environ if environ is None else environ)
     chosen = engine or env.get("TESTBAY_ENGINE") or "auto"
     if chosen not in ENGINES:
@@ -103,6 +107,9 @@ def cache_dir(env: Mapping[str, str]) -> Path:
 
     A user without a writable home folder, as in many containers, gets a folder of temporary files; one that belongs to
     another user is refused, as always.
+
+    Raises:
+        ManifestError: TESTBAY_CACHE_DIR names the home folder of a user who is not there.
     """
     try:
         if asked := env.get("TESTBAY_CACHE_DIR"):
@@ -220,7 +227,11 @@ def drop(name: str) -> None:
 
 
 def duration(text: str, what: str) -> float:
-    """Parse the duration of an option into seconds: `90`, `500ms`, `90s`, `30m`, `2h`."""
+    """Parse the duration of an option into seconds: `90`, `500ms`, `90s`, `30m`, `2h`.
+
+    Raises:
+        ManifestError: Not such a duration, or more than a week; names the option.
+    """
     try:
         return parse_duration(text)
     except ValueError as error:

@@ -57,7 +57,11 @@ def subjects() -> list[str]:
 
 
 def explanation(topic: str, folder: Path) -> str:
-    """Return the help text for an exit code, an error or a page."""
+    """Return the help text for an exit code, an error or a page.
+
+    Raises:
+        ManifestError: Nothing is known of it.
+    """
     pages = {_name(file, folder): file for file in sorted(folder.rglob("*.md")) if file.stem != "README"}
     name, _, section = topic.removeprefix("docs/").partition("#")
     if name.removesuffix(".md") in pages:

@@ -39,7 +39,11 @@ class Question:
 
 
 def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings) -> Question:
-    """Read the arguments: the named files, else the project's, with its manifest if it has one."""
+    """Read the arguments: the named files, else the project's, with its manifest if it has one.
+
+    Raises:
+        ManifestError: The compose file is missing, or `needs` names a dependency that is not known.
+    """
     rooms, named = _needs(needs)
     if absent := next((file for file in files if not file.exists()), None):
         raise ManifestError(f"{absent} does not exist", todo="name a compose file; left out, it is the project's")
@@ -82,7 +86,11 @@ def _needs(text: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def show(question: Question, settings: Settings, voice: Voice, aside: Voice, *, as_json: bool, secrets: bool) -> int:
-    """Print the reading; with `--json`, what is left out goes to `aside`."""
+    """Print the reading; with `--json`, what is left out goes to `aside`.
+
+    Raises:
+        ManifestError: The file cannot be read, or lacks what is needed.
+    """
     reading, selection = _selected(question, settings)
     servers = {
         question.needs.get(room, room): _described(room, service, secrets=secrets)

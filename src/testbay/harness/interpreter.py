@@ -44,7 +44,11 @@ class Interpreter:
 
     @cached_property
     def packages(self) -> frozenset[str]:
-        """List those of pytest, pytest_cov, pytest_timeout, xdist and testbay that are installed there."""
+        """List those of pytest, pytest_cov, pytest_timeout, xdist and testbay that are installed there.
+
+        Raises:
+            EngineUnavailableError: It does not start, or is too old.
+        """
         try:
             asked = process.run([self.program, "-c", _ASK], cwd=self.folder, timeout_s=30)
             answer = json.loads(asked.out)
@@ -57,7 +61,11 @@ class Interpreter:
         return frozenset(answer["has"])
 
     def check(self) -> None:
-        """Refuse an interpreter that cannot run the tests."""
+        """Refuse an interpreter that cannot run the tests.
+
+        Raises:
+            EngineUnavailableError: It does not start, is too old, or has no pytest.
+        """
         if "pytest" not in self.packages:
             todo = f"{installer(self.program)} pytest pytest-cov"
             raise self._unusable("has no pytest", "the tests run in the project's own environment", todo)
@@ -76,7 +84,11 @@ class Interpreter:
 
 
 def choose(manifest: Manifest, environ: Mapping[str, str]) -> Interpreter:
-    """Choose the manifest's `python`, else the active environment's, .venv/'s or venv/'s, else testbay's own."""
+    """Choose the manifest's `python`, else the active environment's, .venv/'s or venv/'s, else testbay's own.
+
+    Raises:
+        ManifestError: The manifest names none that is there.
+    """
     if manifest.python:
         named = manifest.root / manifest.python
         program = python_of(named) if named.is_dir() else named

@@ -53,7 +53,12 @@ def _features(server: Server) -> str:
 
 
 def add(image: str, chosen: Settings, voice: Voice) -> None:
-    """Fetch the PostgreSQL of an image's major version, and keep it in the cache folder."""
+    """Fetch the PostgreSQL of an image's major version, and keep it in the cache folder.
+
+    Raises:
+        ManifestError: testbay offers no such server.
+        EngineUnavailableError: It could not be fetched, or is not the file that was pinned.
+    """
     system = builds.this_system()
     offered = builds.offered(system)
     match = re.fullmatch(r"(?:.*/)?(?:postgres|postgis|pgvector)(?:ql)?:(?:pg)?(\d+).*", image)

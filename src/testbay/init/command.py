@@ -105,7 +105,11 @@ def _refuse_a_hidden_place(folder: Path) -> None:
 
 
 def write(file: Path, text: str, voice: Voice) -> None:
-    """Write a file unless it exists."""
+    """Write a file unless it exists.
+
+    Raises:
+        ManifestError: The file cannot be written.
+    """
     try:
         if file.exists():
             voice.say(f"kept:  {file} (it exists)")

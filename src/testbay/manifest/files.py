@@ -19,7 +19,11 @@ def manifest_file(folder: Path) -> Path | None:
 
 
 def read_table(file: Path) -> dict[str, Any]:
-    """The table of a manifest, not yet validated."""
+    """The table of a manifest, not yet validated.
+
+    Raises:
+        ManifestError: Not TOML, or not a table.
+    """
     document = _toml(file)
     table = document if file.name == "testbay.toml" else document["tool"]["testbay"]
     for reserved in ("file", "root"):

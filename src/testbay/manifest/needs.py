@@ -27,7 +27,11 @@ def is_known(name: str) -> bool:
 
 
 def room(name: str) -> str:
-    """The dependency for a name in the manifest: `redis` and `valkey` mean testbay's `dragonfly`."""
+    """The dependency for a name in the manifest: `redis` and `valkey` mean testbay's `dragonfly`.
+
+    Raises:
+        ManifestError: No dependency of that name is installed.
+    """
     meant = ALIASES.get(name, name)
     if not is_known(meant):
         known = (*names(), *ALIASES)

@@ -111,6 +111,9 @@ def find_service(
     """The manifest of a service by name; without a name, of the service around `here`, else of the only one.
 
     `name` may be its folder as seen from `here`; `todo` is the remedy for an unknown name.
+
+    Raises:
+        ManifestError: Unknown, or several and none named.
     """
     from testbay.manifest.load import load_manifest  # pydantic: a session of plain pytest asks only where manifests are
 

@@ -15,6 +15,9 @@ def execute(options: CheckOptions, voice: Voice) -> tuple[Report | None, int]:
     """Run pytest with an item for each check; return the exit code.
 
     No report is written if the service cannot start.
+
+    Raises:
+        ManifestError: An unknown check, none for this phase, or an option that only a deployment has.
     """
     checking.chosen(options)
     file = checking.report_file(options)

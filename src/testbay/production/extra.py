@@ -10,7 +10,11 @@ METRICS = ("prometheus_client",)
 
 
 def demand(command: str, modules: tuple[str, ...]) -> None:
-    """Refuse a command if a package that it imports is not installed."""
+    """Refuse a command if a package that it imports is not installed.
+
+    Raises:
+        EngineUnavailableError: One of the modules cannot be imported.
+    """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise EngineUnavailableError(

@@ -48,12 +48,20 @@ class Exposition:
 
 
 def read(report: Path, start: Path, environ: Mapping[str, str]) -> Report:
-    """Read a report and mask the secrets of the project around the folder `start`."""
+    """Read a report and mask the secrets of the project around the folder `start`.
+
+    Raises:
+        ManifestError: The file is not a report, or a manifest is invalid.
+    """
     return masked(reports.read(report), known.of(start, environ))
 
 
 def run_of(report: Report, where: Place) -> Exposition:
-    """Look up the history of a report, whether or not the report was recorded there already."""
+    """Look up the history of a report, whether or not the report was recorded there already.
+
+    Raises:
+        HistoryError: The history cannot be read, or the start of the report is not a time.
+    """
     entry = entries.entry(report)
     ours = [
         one
@@ -65,7 +73,11 @@ def run_of(report: Report, where: Place) -> Exposition:
 
 
 def write(run: Exposition, file: Path, voice: Voice) -> None:
-    """Replace a file for node_exporter's textfile collector, atomically."""
+    """Replace a file for node_exporter's textfile collector, atomically.
+
+    Raises:
+        ManifestError: The name does not end in .prom, or the file cannot be written.
+    """
     from prometheus_client import write_to_textfile
 
     if file.suffix != ".prom":
@@ -86,7 +98,12 @@ def printed(run: Exposition) -> str:
 
 
 def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, patience: Patience | None = None) -> None:
-    """Replace the metrics of the last run on a Pushgateway."""
+    """Replace the metrics of the last run on a Pushgateway.
+
+    Raises:
+        ManifestError: The address is invalid, or would expose the credentials.
+        NotDeliveredError: The Pushgateway did not take the metrics.
+    """
     from prometheus_client import push_to_gateway
 
     credentials = _credentials(url, environ)

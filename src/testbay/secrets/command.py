@@ -35,7 +35,11 @@ class Secret:
 
 
 def collect(manifest: Manifest, settings: Settings, *, from_env: bool) -> list[Secret]:
-    """The manifest's secrets with their values."""
+    """The manifest's secrets with their values.
+
+    Raises:
+        SecretMissingError: There are none, one is absent, or its value cannot be told from ordinary text.
+    """
     if not manifest.secrets:
         raise SecretMissingError(
             f"{manifest.service} names no secrets",

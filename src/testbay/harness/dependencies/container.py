@@ -38,7 +38,11 @@ def host_path(service: ComposeService, inside: str) -> Path | None:
 
 
 def text(service: ComposeService, inside: str) -> str | None:
-    """Read a file of the container; None if the compose file does not put it there."""
+    """Read a file of the container; None if the compose file does not put it there.
+
+    Raises:
+        ManifestError: It is there, and cannot be read.
+    """
     for granted in (*service.secrets, *service.configs):
         if granted.target == inside and granted.missing:
             raise ManifestError(
@@ -108,7 +112,11 @@ def entries(service: ComposeService, folder: str) -> dict[str, Path | str]:
 
 
 def variable(service: ComposeService, *names: str) -> str:
-    """The first of these variables that is set, or the content of the file that NAME_FILE names; else empty."""
+    """The first of these variables that is set, or the content of the file that NAME_FILE names; else empty.
+
+    Raises:
+        ManifestError: Both are given, or the file is not there: the image refuses that too.
+    """
     for name in names:
         direct, file = service.environment.get(name, ""), service.environment.get(f"{name}_FILE", "")
         if direct and file:

@@ -28,7 +28,11 @@ class Daemon:
 
     @contextmanager
     def client(self) -> Iterator[Any]:
-        """A Docker SDK client for this engine: the SDK itself ignores contexts."""
+        """A Docker SDK client for this engine: the SDK itself ignores contexts.
+
+        Raises:
+            EngineUnavailableError: The engine stopped answering.
+        """
         import docker
         from docker.errors import DockerException, NotFound
 
@@ -130,7 +134,11 @@ def image_id(daemon: Daemon, image: str) -> str:
 
 
 def pull(daemon: Daemon, image: str, progress: Callable[[str], None]) -> None:
-    """Fetch an image, and report the progress."""
+    """Fetch an image, and report the progress.
+
+    Raises:
+        EngineUnavailableError: The registry does not have it or cannot be reached.
+    """
     from docker.errors import APIError
 
     with daemon.client() as client:

@@ -69,6 +69,11 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
+        """The exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: It still runs.
+        """
         self._read_status(timeout)
         if self.returncode is None:
             raise subprocess.TimeoutExpired("the service", timeout or 0)

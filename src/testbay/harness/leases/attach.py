@@ -43,6 +43,9 @@ def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: 
 
     Without an inherited stack, the nearest manifest above `folder`, that of the tests, counts. The workers of a `run`
     share one stack, which the first of them starts. `meanwhile` is called in another thread while servers start.
+
+    Raises:
+        BayError: No manifest was found, or the stack cannot be started.
     """
     chosen = settings.load()
     if home := chosen.environ.get(STACK_VARIABLE):
@@ -72,7 +75,11 @@ class Borrowed:
 
 
 def borrow(request: "Request") -> Borrowed | None:
-    """Take a lease on the kept stack with this configuration; None if none runs, or it cannot be shared."""
+    """Take a lease on the kept stack with this configuration; None if none runs, or it cannot be shared.
+
+    Raises:
+        MigrationError: The kept stack's migrations could not be brought up to date.
+    """
     kept = None if request.settings.cold else _joined(request)
     if kept is None:
         return None
@@ -97,7 +104,11 @@ def _endpoint(lease: Lease, name: str) -> Endpoint:
 
 
 def await_end(run: str) -> None:
-    """Wait until the stack of a run with several workers is gone: its guard ends it after the last worker."""
+    """Wait until the stack of a run with several workers is gone: its guard ends it after the last worker.
+
+    Raises:
+        LeftBehindError: It is still there after ten seconds, and cannot be ended.
+    """
     stacks = settings.load().stacks_dir
     deadline = Clock.monotonic() + _GONE_WITHIN_S
     while ours := [record["id"] for record in registry.living(stacks) if record.get("run") == run]:

@@ -106,7 +106,11 @@ class Pool:
         self._order(self._making, self._make)
 
     def take(self) -> Lease:
-        """Take a clean lease."""
+        """Take a clean lease.
+
+        Raises:
+            EngineUnavailableError: A server refused to give one.
+        """
         while True:
             lease = self._next()
             returning = self._returning.pop(lease.name, None)
@@ -178,7 +182,11 @@ class Pool:
         self._order(self._remaking, lambda: _remade(lease, spoilt))
 
     def behind(self, lease: Lease, proxies: Proxies, seed: int) -> Lease:
-        """Put proxies before a lease, with faults seeded by `seed`; the caller closes them."""
+        """Put proxies before a lease, with faults seeded by `seed`; the caller closes them.
+
+        Raises:
+            EngineUnavailableError: The proxy cannot do it, or is gone.
+        """
         number, slots = self._numbers[lease.name], self._slots[lease.name]
         faults = Faults(proxies, {name: slot.endpoint.port for name, slot in slots.items()}, seed)
         direct = Lease(number, self.tenancy, slots, lease.shared, faults=faults)
@@ -322,7 +330,11 @@ def _refused(error: Exception) -> BayError:
 
 
 def open_pool(home: Path, chosen: settings.Settings) -> Pool:
-    """Open a pool on the stack in a folder."""
+    """Open a pool on the stack in a folder.
+
+    Raises:
+        EngineUnavailableError: It does not run any more.
+    """
     record = registry.read(home)
     line = lifeline.connect(record, chosen) if "tenancy" in record else None
     if line is None:

@@ -25,7 +25,11 @@ class FaultProxies:
 
     @contextmanager
     def between(self, leases: "Pool", lease: "Lease") -> "Iterator[Lease]":
-        """Yield the lease reached through proxies; close them at the end."""
+        """Yield the lease reached through proxies; close them at the end.
+
+        Raises:
+            EngineUnavailableError: The proxy cannot be had.
+        """
         from testbay.harness.faults.inject import Proxies, ProxyGoneError
 
         if self._proxies is None or not self._proxies.is_alive:

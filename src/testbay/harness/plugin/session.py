@@ -106,7 +106,11 @@ class Leasing:
         return self._places[self._now]
 
     def pool(self) -> "Pool":
-        """The pool for the current tests, opened at the first call."""
+        """The pool for the current tests, opened at the first call.
+
+        Raises:
+            BayError: No stack runs, and none can be started; the same one at each call.
+        """
         where = self._where()
         if where not in self._attachments:
             self._attachments[where] = self._attach(where)

@@ -131,7 +131,11 @@ def refused(folder: Path, why: str) -> ManifestError:
 
 
 def check(folder: Path, archive: Archive) -> None:
-    """Check that every part exists as it was written."""
+    """Check that every part exists as it was written.
+
+    Raises:
+        ManifestError: One is not.
+    """
     names = [part.name for part in archive.parts]
     if len(names) != len(set(names)):
         raise refused(folder, "it names a part twice")
@@ -146,7 +150,11 @@ def check(folder: Path, archive: Archive) -> None:
 
 
 def restore(folder: Path, archive: Archive, into: Mapping[str, Endpoint]) -> list[str]:
-    """Restore every part into running servers; return a line for each item that could not be restored."""
+    """Restore every part into running servers; return a line for each item that could not be restored.
+
+    Raises:
+        ManifestError: A part is not what testbay writes, or the server refuses it.
+    """
     left_out = []
     files = {part.name for part in archive.parts if not part.name.endswith(".log")}
     for name, endpoint in into.items():

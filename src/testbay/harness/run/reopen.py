@@ -26,7 +26,11 @@ _LISTED = 10
 
 
 def choose(project: Path, test: str | None, folder: Path | None) -> Kept:
-    """Choose an archive by folder, by number in the list, by a test's id or part of it; else the newest."""
+    """Choose an archive by folder, by number in the list, by a test's id or part of it; else the newest.
+
+    Raises:
+        ManifestError: None fits, or several tests' do; says which there are.
+    """
     # Python's function, as the id of a test may be longer than any name: it says False to that.
     if folder is None and test is not None and os.sep in test and os.path.isdir(project / test):  # noqa: PTH112
         folder = project / test
@@ -74,7 +78,11 @@ def show_list(project: Path, voice: Voice) -> None:
 
 
 def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: Sequence[str]) -> int:
-    """Restore an archive and run a command on it (psql by default); return the command's exit code."""
+    """Restore an archive and run a command on it (psql by default); return the command's exit code.
+
+    Raises:
+        ManifestError: The archive is damaged, of a service that is not here, or its servers refuse it.
+    """
     folder, archive = kept.folder, kept.archive
     assert archive is not None
     archives.check(folder, archive)
@@ -113,7 +121,11 @@ def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str
 
 
 def viewed(file: Path, view: Callable[[Path], Iterator[str]]) -> Iterator[str]:
-    """Yield the lines that show one file of an archive."""
+    """Yield the lines that show one file of an archive.
+
+    Raises:
+        ManifestError: It is not what testbay writes.
+    """
     try:
         yield from view(file)
     except archives.MISSHAPEN as error:

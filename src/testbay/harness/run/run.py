@@ -86,7 +86,11 @@ class Run:
         self.closing.append((text, good))
 
     def save(self) -> None:
-        """Write run.json in one step."""
+        """Write run.json in one step.
+
+        Raises:
+            FilesError: It cannot be written.
+        """
         try:
             self.record.save(self.dir)
         except OSError as error:

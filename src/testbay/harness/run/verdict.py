@@ -14,6 +14,9 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
 
     An exit code 0 does not hide pytest's intended one, as something may call os._exit after the session; nor does it
     hide a failed test, as a plugin may set the session's exit code.
+
+    Raises:
+        TestsDidNotRunError: pytest was killed, nothing was collected, or some tests never reported.
     """
     silent = results.silent
     if code < 0 or (results.cut_off and code > 0):

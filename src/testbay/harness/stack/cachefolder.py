@@ -15,6 +15,11 @@ _TODO = 'make it writable for you alone, or name another folder: TESTBAY_CACHE_D
 
 
 def make(folder: Path) -> None:
+    """Make the folder if it does not exist.
+
+    Raises:
+        EngineUnavailableError: It cannot be made, or it is refused.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -23,7 +28,11 @@ def make(folder: Path) -> None:
 
 
 def check(folder: Path) -> None:
-    """Refuse a folder that another user made or could replace; a missing folder is fine."""
+    """Refuse a folder that another user made or could replace; a missing folder is fine.
+
+    Raises:
+        EngineUnavailableError: It is refused.
+    """
     try:
         problem = _problem(folder)
     except FileNotFoundError:

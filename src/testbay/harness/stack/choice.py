@@ -23,6 +23,9 @@ def choose(settings: Settings, services: list[ComposeService], progress: Callabl
 
     An engine asked for by name is never exchanged for another. `auto` takes compose where an engine answers and the
     images are there or can be pulled, else embedded.
+
+    Raises:
+        EngineUnavailableError: compose was asked for by name and cannot be had.
     """
     if settings.engine == "embedded":
         return Choice("embedded", "asked for", None)

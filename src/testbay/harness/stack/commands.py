@@ -195,7 +195,11 @@ def _row(record: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
 
 
 def gc(settings: Settings, voice: Voice) -> None:
-    """Collect every stack whose guard is dead."""
+    """Collect every stack whose guard is dead.
+
+    Raises:
+        LeftBehindError: Something could not be removed.
+    """
     collected = registry.collect_dead(settings.stacks_dir)
     for stack_id, left in collected:
         voice.say(f"collected {stack_id}" + (f", but could not remove {', '.join(left)}" if left else ""))

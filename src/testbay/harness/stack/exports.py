@@ -17,7 +17,11 @@ _ATTRIBUTES = ("url", "host", "port", "user", "password", "db")
 def exports(
     endpoints: Mapping[str, Endpoint], mapped: Mapping[str, str | Literal[False]], fixed: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables promised in docs/reference/commands.md: each dependency's, the manifest's `env`, fixed ones."""
+    """The variables promised in docs/reference/commands.md: each dependency's, the manifest's `env`, fixed ones.
+
+    Raises:
+        ManifestError: The manifest's `env` names something that is not there.
+    """
     env = {"DISABLE_VAULT_AUTH": "true", "TESTING": "true"}
     for name, endpoint in endpoints.items():
         if name in ROOMS:

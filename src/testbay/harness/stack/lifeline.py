@@ -119,6 +119,9 @@ def launch(home: Path, settings: Settings, docker_host: str = "") -> Lifeline:
     """Start a guard in a session of its own, as Ctrl-C is for the caller; it then waits for its plan.
 
     With `docker_host` it always uses that engine: `docker context use` may select another one meanwhile.
+
+    Raises:
+        EngineUnavailableError: testbay's own folder cannot be written.
     """
     log = settings.cache_dir / "guard.log"
     # Without site-packages, which the guard does not need, Python starts in half the time.

@@ -117,7 +117,11 @@ class WhichLogs:
 
 
 def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask: Mask) -> None:
-    """Print the logs of running stacks, else of the newest run; with `follow` until the stacks end, or Ctrl-C."""
+    """Print the logs of running stacks, else of the newest run; with `follow` until the stacks end, or Ctrl-C.
+
+    Raises:
+        ManifestError: Nothing runs and no run is recorded, or no server has that name.
+    """
     records = [record for record in registry.living(settings.stacks_dir) if record.get("project") == str(project)]
     fitting = [record["id"] for record in records if asked.which in (None, record["id"], record["service"])]
     folders = [settings.stacks_dir / name for name in fitting] or [_newest(project, asked.which)]

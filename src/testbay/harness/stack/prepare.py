@@ -26,7 +26,11 @@ _ELSEWHERE = (
 
 
 def decide_model(request: Request) -> str:
-    """Decide which model answers: `live` or `replay`; empty if the manifest configures no replay."""
+    """Decide which model answers: `live` or `replay`; empty if the manifest configures no replay.
+
+    Raises:
+        SecretMissingError: In CI, a secret is absent and the replay was not asked for by name.
+    """
     manifest, environ = request.manifest, request.settings.environ
     present = manifest.secrets_set(environ)
     for name, path in manifest.secrets.items():
@@ -80,6 +84,9 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *
     """Create the manifest's streams, and apply its migrations except those in `applied` (by name and digest).
 
     Return what the database now has. `noted` is the key of the stack's record for what was applied.
+
+    Raises:
+        MigrationError: A stream or a migration was refused.
     """
     manifest = stack.request.manifest
     set_up(stack, voice)
@@ -125,7 +132,11 @@ def _made_nothing(stack: Stack) -> str:
 
 
 def set_aside(stack: Stack) -> None:
-    """Keep a copy of the migrated database before a test writes to it: leases are clones of the copy."""
+    """Keep a copy of the migrated database before a test writes to it: leases are clones of the copy.
+
+    Raises:
+        MigrationError: The server refused.
+    """
     if "postgres" not in stack.endpoints or stack.joined:
         return  # one that is found warm has it already
     try:
@@ -149,6 +160,9 @@ def catch_up(kept: Stack) -> None:
     """Run the `migrate` command of a kept stack again if a file of the service has changed since.
 
     No hash can tell which files the command reads, but the command itself knows what is left to do.
+
+    Raises:
+        MigrationError: It failed.
     """
     manifest = kept.request.manifest
     if not manifest.migrate or command.newest_change(manifest.root) <= _migrated_at(kept):

@@ -45,7 +45,11 @@ class Stages:
 
 
 def start(request: Request, stages: Stages) -> Stack:
-    """Start and prepare the requested stack; end it if it cannot be prepared."""
+    """Start and prepare the requested stack; end it if it cannot be prepared.
+
+    Raises:
+        BayError: It cannot be started or prepared.
+    """
     with stages.starting(request):
         stack = stacks.start(request, copies=stages.copies, progress=stages.voice.progress)
         stages.started(stack)
@@ -63,7 +67,11 @@ def start(request: Request, stages: Stages) -> Stack:
 
 @contextmanager
 def prepared(request: Request, stages: Stages) -> Iterator[Stack]:
-    """Start and prepare a stack for a block, and end it afterwards."""
+    """Start and prepare a stack for a block, and end it afterwards.
+
+    Raises:
+        BayError: It cannot be started, prepared or ended.
+    """
     stack = start(request, stages)
     try:
         yield stack

@@ -55,7 +55,11 @@ def _exclusive(stacks: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive(lock: Path) -> Iterator[None]:
-    """Hold a lock that one process at a time can have; the kernel frees it when its holder ends."""
+    """Hold a lock that one process at a time can have; the kernel frees it when its holder ends.
+
+    Raises:
+        EngineUnavailableError: Its holder neither goes on nor ends.
+    """
     with lock.open("ab") as gate:
         if not _taken(gate):
             _await(gate, lock)
@@ -129,7 +133,11 @@ def living(stacks: Path) -> list[dict[str, Any]]:
 
 
 def collect_dead(stacks: Path) -> list[tuple[str, list[str]]]:
-    """Collect every stack whose guard died without finishing; return the id of each, and what could not be removed."""
+    """Collect every stack whose guard died without finishing; return the id of each, and what could not be removed.
+
+    Raises:
+        EngineUnavailableError: The cache folder is refused.
+    """
     cachefolder.check(stacks.parent)
     if not stacks.is_dir():
         return []

@@ -176,6 +176,10 @@ def decide(
     """Decide what the stack of a service consists of, before anything starts.
 
     Paths outside the service are relative to `project`; `progress` is told how far missing images are.
+
+    Raises:
+        ManifestError: The compose file lacks something the manifest needs.
+        EngineUnavailableError: The engine asked for cannot run it here.
     """
     cachefolder.check(settings.cache_dir)  # readings, programs and templates come from there
     compose, selection = selected(manifest, project, settings)
@@ -256,7 +260,11 @@ def _servers(services: dict[str, ComposeService], choice: Choice, settings: Sett
 
 
 def selected(manifest: Manifest, project: Path, settings: Settings) -> tuple[ComposeFile, Selection]:
-    """Read the service's compose files and select the services that the manifest needs."""
+    """Read the service's compose files and select the services that the manifest needs.
+
+    Raises:
+        ManifestError: The compose file lacks something the manifest needs.
+    """
     files = compose_files(manifest, project, settings.environ)
     if not (manifest.needs or manifest.also or manifest.compose):
         return ComposeFile(path=files[0], services=()), Selection(servers={})

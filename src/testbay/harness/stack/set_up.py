@@ -31,7 +31,12 @@ _READ = 'set -Eeo pipefail; . "$1"'
 
 
 def set_up(stack: Stack, voice: Voice) -> None:
-    """Run the scripts on a new embedded server; a container runs them itself, and a template has their effect."""
+    """Run the scripts on a new embedded server; a container runs them itself, and a template has their effect.
+
+    Raises:
+        MigrationError: One failed, as the image's start would have.
+        EngineUnavailableError: The server lacks an extension that one asks for.
+    """
     service = stack.request.services.get("postgres")
     if service is None or stack.request.engine != "embedded" or stack.warm or stack.joined:
         return

@@ -114,7 +114,11 @@ class Stack:
         self.line.say({"do": "mark", "mark": mark})
 
     def keep(self, idle_s: float) -> None:
-        """Let the stack outlive us until it was not used for `idle_s` seconds."""
+        """Let the stack outlive us until it was not used for `idle_s` seconds.
+
+        Raises:
+            EngineUnavailableError: The guard did not answer.
+        """
         self.line.say({"do": "keep", "idle_s": idle_s})
         self.await_noted("idle_s", idle_s)  # the guard dismisses a caller that ended, whatever it still had to say
 
@@ -123,7 +127,11 @@ class Stack:
         self.line.say({"do": "record", "facts": facts})
 
     def await_noted(self, name: str, fact: Any) -> None:
-        """Wait until the stack's record has a fact."""
+        """Wait until the stack's record has a fact.
+
+        Raises:
+            EngineUnavailableError: The guard did not answer.
+        """
         deadline = time.monotonic() + _NOTED_WITHIN_S
         while registry.read(self.home).get(name) != fact:
             self.check(0.001)
@@ -205,7 +213,11 @@ class Stack:
         return events
 
     def await_started(self) -> dict[str, int]:
-        """Wait until every server process runs; return the ports, and note whether a template was used."""
+        """Wait until every server process runs; return the ports, and note whether a template was used.
+
+        Raises:
+            BayError: The guard could not start one, and why.
+        """
         services = (*self.request.services.values(), *self.request.helpers)
         builds = self.request.engine == "compose" and any(service.build for service in services)
         limit_s = _BUILD_LIMIT_S if builds else _START_LIMIT_S
@@ -251,6 +263,11 @@ def public(endpoint: Endpoint) -> dict[str, Any]:
 
 def start(request: Request, *, copies: Copies | None = None, progress: Progress = lambda _: None) -> Stack:
     """Start a stack and wait until every dependency has answered a real query.
+
+    Args:
+        request: What to start.
+        copies: What keeps the logs; the stack's own go with it.
+        progress: Told what is being waited for.
 
     Raises:
         EngineUnavailableError: A server could not be started, or a port asked for by number is taken.

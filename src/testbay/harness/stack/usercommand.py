@@ -15,14 +15,22 @@ from testbay.harness.stack.stack import Stack
 
 
 def refuse_unknown(command: Sequence[str], request: Request) -> None:
-    """Refuse a program that will not be on the command's PATH, before any server starts."""
+    """Refuse a program that will not be on the command's PATH, before any server starts.
+
+    Raises:
+        ManifestError: The program does not exist.
+    """
     program = command[0]
     if "/" not in program and program not in dragonfly.CLIENTS and not shutil.which(program, path=request.path):
         raise _cannot_run(command, os.strerror(errno.ENOENT))
 
 
 def run(stack: Stack, command: Sequence[str]) -> int:
-    """Run the command to its end; return its exit code (128 + N when signal N ended it)."""
+    """Run the command to its end; return its exit code (128 + N when signal N ended it).
+
+    Raises:
+        ManifestError: The program does not exist.
+    """
     try:
         # The caller's own session: an interactive psql or a debugger needs the terminal.
         child = process.spawn(_completed(command, stack), env=stack.client_environment())

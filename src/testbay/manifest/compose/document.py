@@ -53,7 +53,11 @@ class _Strict(yaml.SafeLoader):
 
 
 def parse(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
-    """Read every document of a file."""
+    """Read every document of a file.
+
+    Raises:
+        ManifestError: It is too large, not YAML, or not a mapping.
+    """
     if len(content) > _LIMIT_BYTES:
         raise UnboundedError(f"{path}: larger than {_LIMIT_BYTES} bytes", todo="a compose file is a page of text")
     loader = getattr(yaml, "CSafeLoader", _Strict)

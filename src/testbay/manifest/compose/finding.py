@@ -32,7 +32,11 @@ class Files:
         self.has_devices = False
 
     def read(self, path: Path) -> bytes | None:
-        """The content of a file; None if it does not exist."""
+        """The content of a file; None if it does not exist.
+
+        Raises:
+            ManifestError: It is a folder, too large, or not ours to read.
+        """
         self._reads += 1
         if self._reads > _MOST_READS:
             raise UnboundedError(f"{path}: more than {_MOST_READS} files are read", todo="include each file once")

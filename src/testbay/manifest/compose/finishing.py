@@ -29,6 +29,11 @@ class Finisher:
         self.problems: dict[str, ManifestError] = {}
 
     def model(self, tree: dict[str, Any]) -> dict[str, Any]:
+        """Convert the whole project.
+
+        Raises:
+            ManifestError: A command line or an env file cannot be read as Compose reads it.
+        """
         services = {name: self._service(name, service) for name, service in tree["services"].items()}
         for name, service in services.items():
             if name not in self.problems and (problem := misfit(name, service, tree)):

@@ -42,6 +42,11 @@ class OwnReading:
             )
 
     def reading(self) -> ComposeFile:
+        """The reading.
+
+        Raises:
+            ManifestError: Not found.
+        """
         if self.made is None:
             raise self.refusal or ManifestError(f"{self.files[0]}: not read")
         return self.made

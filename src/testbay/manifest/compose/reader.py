@@ -68,7 +68,11 @@ def _with_variables_of_the_caller(files: Sequence[Path], environ: Mapping[str, s
 
 
 def own_reading(files: Sequence[Path], environ: Mapping[str, str]) -> ComposeFile:
-    """Read compose files without Docker Compose."""
+    """Read compose files without Docker Compose.
+
+    Raises:
+        ManifestError: A file is missing, or Compose would refuse it.
+    """
     named = [Path(file).absolute() for file in files]
     return OwnReading(named, _with_variables_of_the_caller(named, environ)).reading()
 
@@ -84,6 +88,11 @@ class _Judge:
         self._seal = cache_dir / "compose" / name if cache_dir and own.made else None
 
     def reading(self) -> ComposeFile:
+        """Compose's reading.
+
+        Raises:
+            ManifestError: Compose refuses the files, in its own words.
+        """
         if self._own.made and (reader := self._sealed()):
             return replace(self._own.made, reader=reader)
         version = docker.version(self._compose, self._own.environ)

@@ -51,7 +51,11 @@ class Variables:
         return template.name if template and re.search(given, text) else ""
 
     def below(self, folder: Path, env_files: list[Path] | None, read: Reader) -> "Variables":
-        """The variables of an included folder: these first, then those of its env files (by default `.env`)."""
+        """The variables of an included folder: these first, then those of its env files (by default `.env`).
+
+        Raises:
+            ManifestError: An env file is missing or cannot be understood.
+        """
         given = env_files if env_files is not None else [folder / ".env"]
         known = dict(self.files)
         for path in given:

@@ -42,6 +42,11 @@ class CheckOptions:
 
 
 def phase(text: str) -> Phase:
+    """The phase of that name.
+
+    Raises:
+        ManifestError: Not found.
+    """
     for known in PHASES:
         if text == known:
             return known
@@ -113,7 +118,12 @@ def _lost(report: Report, file: Path) -> EngineUnavailableError | None:
 
 
 def chosen(options: CheckOptions) -> list[Check]:
-    """The checks of this phase, or those of them that were named."""
+    """The checks of this phase, or those of them that were named.
+
+    Raises:
+        ManifestError: An unknown check, or none for this phase.
+        EngineUnavailableError: The packages that checks need are not installed.
+    """
     extra.demand("testbay check", extra.CHECKS)
     checks = options.manifest.check
     known = [check.id for check in checks]

@@ -99,7 +99,12 @@ class Report:
 
 
 def from_json(text: str | bytes) -> Report:
-    """Read a report that `as_json` wrote."""
+    """Read a report that `as_json` wrote.
+
+    Raises:
+        ManifestError: Too large, not JSON, another version, an unknown or missing key, a wrong type, or an exit code
+            that its verdicts contradict.
+    """
     report, code = _read(text)
     if report.exit_code != code:
         raise _unusable(f"exit_code {code} with verdicts that make it {report.exit_code}")

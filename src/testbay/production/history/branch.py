@@ -43,12 +43,20 @@ class Branch:
     remote: str = "origin"
 
     def read(self, now: datetime) -> History:
-        """Read the history from the branch; empty if the remote has no such branch."""
+        """Read the history from the branch; empty if the remote has no such branch.
+
+        Raises:
+            HistoryError: git fails, or the branch holds something else.
+        """
         tip = self._fetch()
         return entries.parse(self._files(tip, now), now) if tip else History()
 
     def append(self, new: Entry, now: datetime) -> History:
-        """Add a run in one commit. If another run pushed first, fetch its commit and commit on top of it."""
+        """Add a run in one commit. If another run pushed first, fetch its commit and commit on top of it.
+
+        Raises:
+            HistoryError: git fails, or the branch holds something else.
+        """
         for _ in range(_ATTEMPTS):
             tip = self._fetch()
             known = entries.parse(self._files(tip, now, entries.ALWAYS), entries.ALWAYS) if tip else History()

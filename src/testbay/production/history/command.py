@@ -68,7 +68,11 @@ class Limits:
 
 
 def place(folder: Path | None, branch: str | None, environ: Mapping[str, str]) -> Place:
-    """Interpret the options `--history` and `--branch`."""
+    """Interpret the options `--history` and `--branch`.
+
+    Raises:
+        ManifestError: Both are given.
+    """
     if folder and branch:
         raise ManifestError("a history is in a folder or on a branch", todo="name one of the two")
     named = Branch(name=branch, folder=Path.cwd(), environ=environ) if branch else None
@@ -79,6 +83,10 @@ def record(report: Path, where: Place, voice: Voice) -> None:
     """Add a report to the history; or, if `report` is a watcher's folder, everything the watcher recorded.
 
     Recording the same report twice adds it once.
+
+    Raises:
+        ManifestError: Not a report, or a watcher's history that should go to a branch.
+        HistoryError: The history cannot be read or written, or the start of the report is not a time.
     """
     if (report / WATCHED).is_file():
         _record_watched(report, where, voice)
@@ -100,7 +108,12 @@ def _record_watched(folder: Path, where: Place, voice: Voice) -> None:
 
 
 def print_latency(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:
-    """Print whether a check has become slower, and why, or a line for each check; return the exit code."""
+    """Print whether a check has become slower, and why, or a line for each check; return the exit code.
+
+    Raises:
+        ManifestError: The history knows no such check.
+        HistoryError: The history cannot be read.
+    """
     known = where.read(datetime.now(UTC))
     every = slowness.series(known.entries)
     chosen = [key for key in every if check in (None, key.check)]
@@ -116,7 +129,11 @@ def print_latency(check: str | None, where: Place, allowed: Limits, voice: Voice
 
 
 def limits(start: Path, *, slower_than: str | None, hard_ms: float | None) -> Limits:
-    """Collect the limits of the command line and of the project around the folder `start`, if there is one."""
+    """Collect the limits of the command line and of the project around the folder `start`, if there is one.
+
+    Raises:
+        ManifestError: A limit is not above zero, or a manifest is invalid.
+    """
     try:
         share = None if slower_than is None else fields.share(slower_than)
     except ValueError as error:

@@ -109,7 +109,11 @@ _LINE = TypeAdapter(Entry)
 
 
 def entry(report: Report) -> Entry:
-    """Convert a report to an entry."""
+    """Convert a report to an entry.
+
+    Raises:
+        HistoryError: The start of the report is not a time with a time zone.
+    """
     medians = {
         (result.check, result.instance): round(statistics.median(result.latencies_s) * 1000, 3)
         for result in report.results
@@ -232,7 +236,11 @@ def read(folder: Path, now: datetime) -> History:
 
 
 def append(folder: Path, new: Iterable[Entry], now: datetime) -> History:
-    """Add runs to the history in a folder, which is created if need be. Several processes may do so at once."""
+    """Add runs to the history in a folder, which is created if need be. Several processes may do so at once.
+
+    Raises:
+        HistoryError: A file cannot be read or written, or is too large.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder):

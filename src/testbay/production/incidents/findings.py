@@ -116,7 +116,11 @@ def cause(result: Result) -> str:
 
 
 def moment(text: str) -> datetime:
-    """Parse the start of a report, in UTC."""
+    """Parse the start of a report, in UTC.
+
+    Raises:
+        ManifestError: Not an ISO time with a time zone.
+    """
     try:
         when = datetime.fromisoformat(text)
         if when.tzinfo:

@@ -63,7 +63,11 @@ def digest(*parts: str) -> str:
 
 
 def write(state: State) -> str:
-    """Serialise a state as the hidden line."""
+    """Serialise a state as the hidden line.
+
+    Raises:
+        IncidentsError: The state has more checks than an issue has room for.
+    """
     content = {"v": VERSION} | asdict(state) | {"checks": sorted({*state.checks} - {*state.failing})}
     text = json.dumps(content, separators=(",", ":"), default=datetime.isoformat)
     # Nothing in it may end the comment that it stands in.
@@ -75,7 +79,11 @@ def write(state: State) -> str:
 
 
 def rewrite(body: str, state: State) -> str:
-    """Replace the hidden line of a body."""
+    """Replace the hidden line of a body.
+
+    Raises:
+        IncidentsError: The state has more checks than an issue has room for.
+    """
     return f"{write(state)}\n{body.partition(chr(10))[2]}"
 
 

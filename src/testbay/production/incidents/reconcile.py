@@ -200,7 +200,11 @@ def _unsettled(numbers: Iterable[int]) -> IncidentsError:
 
 
 def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> CheckRun:
-    """Make a run of a report. Its id is that of the workflow run, else a hash of the report."""
+    """Make a run of a report. Its id is that of the workflow run, else a hash of the report.
+
+    Raises:
+        ManifestError: Its start or the commit is invalid.
+    """
     if last_good and not _COMMIT.fullmatch(last_good):
         raise ManifestError(f"--last-good: {last_good!r} is not a commit", todo="give 7 to 64 hexadecimal digits")
     own = hashlib.sha256(report.as_json().encode()).hexdigest()[:16]

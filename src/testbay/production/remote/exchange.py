@@ -63,7 +63,13 @@ def _interrupted(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
 async def ask(
     method: str, url: str, headers: Mapping[str, str], content: bytes | None, *, most_bytes: int, within_s: float
 ) -> "tuple[httpx.Response, str]":
-    """Send a request as `exchange` does, inside the caller's event loop."""
+    """Send a request as `exchange` does, inside the caller's event loop.
+
+    Raises:
+        UnusableError: Asking is impossible.
+        TooMuchError: The answer is too long, or not there in time.
+        httpx.HTTPError, httpx.InvalidURL: No answer came.
+    """
     import ssl
 
     import httpx

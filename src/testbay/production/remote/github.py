@@ -42,7 +42,11 @@ class GitHubAccess:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "GitHubAccess":
-        """Read the access from the variables of GitHub Actions."""
+        """Read the access from the variables of GitHub Actions.
+
+        Raises:
+            IncidentsError: A variable is missing or invalid, or the token would be sent unencrypted.
+        """
         token, repository = environ.get("GITHUB_TOKEN", "").strip(), environ.get("GITHUB_REPOSITORY", "")
         api_url = (environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
         if not (token.isascii() and token.isprintable() and token):

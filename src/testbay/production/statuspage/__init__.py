@@ -24,6 +24,9 @@ def make(known: History, now: datetime, folder: Path, title: str | None) -> Page
     """Write `index.html`, `status.json` and `badge.svg` into a folder, which is created if need be.
 
     The same history and time give the same bytes.
+
+    Raises:
+        ManifestError: A file cannot be written.
     """
     page = draw(known, now.astimezone(UTC).replace(microsecond=0), title)
     try:

@@ -24,11 +24,20 @@ _MARKS = {"bad": ":red_circle:", "good": ":large_green_circle:", "warning": ":wa
 
 
 def senders(service: str, wish: Watching, environ: Mapping[str, str]) -> dict[str, Send]:
-    """Make a sender for each channel of a service's manifest, by the channel's name."""
+    """Make a sender for each channel of a service's manifest, by the channel's name.
+
+    Raises:
+        ManifestError: An address is absent, or of no kind that is known.
+    """
     return {f"{service}.{name}": sender(name, channel.url, environ) for name, channel in wish.tell.items()}
 
 
 def sender(name: str, variable: str, environ: Mapping[str, str]) -> Send:
+    """Make the sender for one channel.
+
+    Raises:
+        ManifestError: Its address is absent, or of no kind that is known.
+    """
     url, absent = placeholders.with_environment(variable, environ)
     if absent:
         raise ManifestError(

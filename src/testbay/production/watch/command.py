@@ -55,7 +55,14 @@ class WatchOptions:
 
 
 def execute(options: WatchOptions, voice: Voice) -> int:
-    """Watch until a signal comes; return the exit code."""
+    """Watch until a signal comes; return the exit code.
+
+    Raises:
+        ManifestError: Nothing to watch, an unknown target, or not an address to listen at.
+        HistoryError: Another watcher keeps this history, or it cannot be used.
+        NotDeliveredError: What was found could not be told.
+        EngineUnavailableError: The packages that it needs are not installed.
+    """
     extra.demand("testbay watch", extra.CHECKS)
     where = _address(options.listen)
     environ = options.settings.environ

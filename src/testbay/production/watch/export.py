@@ -55,7 +55,11 @@ def is_kept(folder: Path) -> bool:
 
 
 def history(folder: Path, now: datetime) -> History:
-    """The history there, as lines."""
+    """The history there, as lines.
+
+    Raises:
+        HistoryError: It cannot be read.
+    """
     try:
         with closing(store.connect(folder / FILE, writes=False)) as db:
             return History(entries=tuple(entries(db, now.timestamp())))

@@ -87,7 +87,11 @@ class WatchStore:
         os.close(self._lock)
 
     def load(self, tracker: OutageTracker) -> None:
-        """Load the state that the last watcher left; a message that it was sending is marked as perhaps arrived."""
+        """Load the state that the last watcher left; a message that it was sending is marked as perhaps arrived.
+
+        Raises:
+            HistoryError: A record is damaged.
+        """
         try:
             self._load(tracker)
         except sqlite3.DatabaseError as error:
@@ -293,7 +297,11 @@ def facts(connection: sqlite3.Connection) -> dict[str, Any]:
 
 
 def add_note(folder: Path, incident: int | None, text: str, author: str) -> Incident:
-    """Add a person's note to the time line of an incident; of the newest one where none is named."""
+    """Add a person's note to the time line of an incident; of the newest one where none is named.
+
+    Raises:
+        HistoryError: The incident does not exist, or the history cannot be written.
+    """
     file = folder / FILE
     if not file.is_file():
         raise HistoryError(

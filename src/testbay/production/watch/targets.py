@@ -52,7 +52,11 @@ class WatchedTarget:
 
 
 def watched_targets(manifests: Iterable[Manifest], only: str | None, environ: Mapping[str, str]) -> list[WatchedTarget]:
-    """The targets of the services, each with its checks."""
+    """The targets of the services, each with its checks.
+
+    Raises:
+        ManifestError: An unknown target, or nothing to watch.
+    """
     every = list(manifests)
     known = [name for manifest in every for name in manifest.target]
     if only is not None and only not in known:

@@ -23,7 +23,11 @@ def offered(environ: Mapping[str, str]) -> bool:
 
 
 def job_token(environ: Mapping[str, str]) -> str:
-    """Fetch a token for AWS."""
+    """Fetch a token for AWS.
+
+    Raises:
+        SecretMissingError: The provider refuses, fails, or answers with something else.
+    """
     url = environ["ACTIONS_ID_TOKEN_REQUEST_URL"]
     url += f"{'&' if '?' in url else '?'}audience={_AUDIENCE}"
     why = ""

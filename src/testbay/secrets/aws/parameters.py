@@ -27,7 +27,11 @@ class Access:
 
 
 def fetch(wanted: Sequence[str], access: Access) -> dict[str, dict[str, str]]:
-    """Fetch the wanted parameters with their values: single ones, or all in the folder of `/a/folder/*`."""
+    """Fetch the wanted parameters with their values: single ones, or all in the folder of `/a/folder/*`.
+
+    Raises:
+        SecretMissingError: AWS is not set up, refuses, fails, or does not have one of them.
+    """
     try:
         import boto3
     except ImportError:

@@ -17,7 +17,11 @@ _PAUSES_S = (0.5, 1.0, 2.0)  # GitHub's keys are there again within seconds
 
 @contextmanager
 def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
-    """Raise an exception of boto3 as an error of testbay."""
+    """Raise an exception of boto3 as an error of testbay.
+
+    Raises:
+        SecretMissingError: AWS is not set up, refuses or fails.
+    """
     from botocore import exceptions as boto
 
     try:

@@ -72,7 +72,11 @@ class DragonflyConfig:
 
 
 def config_of(service: ComposeService) -> DragonflyConfig:
-    """Read a service as its image does."""
+    """Read a service as its image does.
+
+    Raises:
+        ManifestError: A file it names cannot be read.
+    """
     started = container.started(service, PROGRAMS)
     words = [*started.words, *_environment_flags(service)]
     in_file, notes = _file_settings(service, words)

@@ -104,7 +104,11 @@ def _of_ours(entry: Setting) -> str:
 
 
 def config_of(service: ComposeService) -> NatsConfig:
-    """Read a service as its image does."""
+    """Read a service as its image does.
+
+    Raises:
+        ManifestError: Its configuration cannot be read, or admits no user that testbay knows.
+    """
     started = container.started(service, PROGRAMS)
     flags = (*started.words, *_bitnami(service))
     named = _flag(flags, *_CONFIG_FLAGS) or container.default_file(service, _default(service))

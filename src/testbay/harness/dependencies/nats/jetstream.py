@@ -14,6 +14,10 @@ _LIMIT_S = 30.0  # for all streams of a call
 def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]]) -> None:
     """Create each stream, unless it already exists with the same configuration.
 
+    Args:
+        endpoint: A ready server.
+        streams: name, subjects, retention, storage, max_age_s, duplicate_window_s.
+
     Raises:
         OSError: The server refused one; the text names it and gives the server's reason.
     """

@@ -78,6 +78,11 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
 
 
 def described(service: ComposeService) -> Reading:
+    """Read the service as its image does; both engines use the result.
+
+    Raises:
+        ManifestError: Its configuration cannot be read, or admits only clients with keys.
+    """
     config = image.config_of(service)
     return Reading(
         user=config.login.user,
@@ -171,6 +176,10 @@ def environment(endpoint: Endpoint) -> dict[str, str]:
 
 
 def url(endpoint: Endpoint) -> str:
+    """The address for NATS clients.
+
+    Only characters that would end the login early are escaped: some clients (nats-py) do not unescape.
+    """
     user, password = quote(endpoint.user, safe=image.AS_IT_IS), quote(endpoint.password, safe=image.AS_IT_IS + ":")
     login = (
         f"{user}:{password}@"

@@ -96,7 +96,11 @@ def _version(folder: Path) -> list[int]:
 
 
 def add(build: Build, cache_dir: Path, environ: Mapping[str, str]) -> Path:
-    """Fetch, verify, unpack and keep one build; returns its `bin` folder."""
+    """Fetch, verify, unpack and keep one build; returns its `bin` folder.
+
+    Raises:
+        EngineUnavailableError: It cannot be fetched, or is not the file that was pinned.
+    """
     place = home(cache_dir) / build.name
     if (place / _SEAL).is_file():
         return place / "bin"

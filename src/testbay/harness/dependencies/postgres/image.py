@@ -75,7 +75,11 @@ class PostgresConfig:
 
 
 def config_of(service: ComposeService) -> PostgresConfig:
-    """Read a service as its image does."""
+    """Read a service as its image does.
+
+    Raises:
+        ManifestError: The image would refuse to start.
+    """
     started = container.started(service, PROGRAMS)
     flagged = list(_flag_settings(started.words))
     from_file, notes = conffile.settings(service, dict(flagged).get("config_file", ""))

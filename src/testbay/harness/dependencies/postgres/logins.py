@@ -32,7 +32,11 @@ class Superuser:
 
 
 def login(service: ComposeService) -> Superuser:
-    """The login of a service's image."""
+    """The login of a service's image.
+
+    Raises:
+        ManifestError: The image would refuse to start.
+    """
     if "bitnami" in service.based_on:
         return _bitnami(service)
     if "kartoza/" in service.based_on:

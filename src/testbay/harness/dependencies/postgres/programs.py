@@ -181,7 +181,11 @@ def folders() -> list[Path]:
 
 @cache
 def psql() -> str:
-    """A psql: the wheel's, Debian's own (its /usr/bin/psql is a slow Perl wrapper), or the first on the PATH."""
+    """A psql: the wheel's, Debian's own (its /usr/bin/psql is a slow Perl wrapper), or the first on the PATH.
+
+    Raises:
+        EngineUnavailableError: None was found.
+    """
     for bin_dir in folders():
         if os.access(bin_dir / "psql", os.X_OK):
             return str(bin_dir / "psql")

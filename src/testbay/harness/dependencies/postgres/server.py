@@ -48,6 +48,11 @@ find = programs.find
 
 
 def described(service: ComposeService) -> Reading:
+    """Read the service as its image does; both engines use the result.
+
+    Raises:
+        ManifestError: The image would refuse to start.
+    """
     config = image.config_of(service)
     return Reading(
         user=config.user,
@@ -106,7 +111,11 @@ def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - 
 
 
 def keep_pristine(endpoint: Endpoint) -> None:
-    """Copy the migrated database before any test uses it; leases are clones of the copy."""
+    """Copy the migrated database before any test uses it; leases are clones of the copy.
+
+    Raises:
+        OSError: The server refused.
+    """
     made = f"CREATE DATABASE {quoted(pristine(endpoint).db)} TEMPLATE {quoted(endpoint.db)}"
     _admin(endpoint, end_workers(endpoint.db), made)
 

@@ -32,7 +32,11 @@ class Case:
 
 
 def write(run: RecordedRun, file: Path) -> None:
-    """Write a run's report."""
+    """Write a run's report.
+
+    Raises:
+        ManifestError: The file cannot be written.
+    """
     try:
         write_whole(file, html(run))
     except OSError as error:

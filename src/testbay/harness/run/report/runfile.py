@@ -14,7 +14,11 @@ from testbay.harness.run.report.recorded import CoveredFile, Mask, RecordedRun
 
 
 def find(project: Path, asked: str | None) -> Path:
-    """Find a run's folder by its id, or by an unambiguous part of it; the newest if `asked` is empty."""
+    """Find a run's folder by its id, or by an unambiguous part of it; the newest if `asked` is empty.
+
+    Raises:
+        ManifestError: No run has that name, or more than one.
+    """
     base = runfolder.runs(project)
     runs = sorted(folder for folder in base.glob("*") if (folder / records.FILE).is_file())
     if not runs:

@@ -127,7 +127,12 @@ class Artifact:
 
 
 def find(folders: Sequence[Path]) -> list[Artifact]:
-    """Every shard's run in these folders and below; links are not followed."""
+    """Every shard's run in these folders and below; links are not followed.
+
+    Raises:
+        ManifestError: The run is missing, or is not a shard's.
+        TestsDidNotRunError: A record is damaged.
+    """
     found = [_read(run) for folder in folders for run in _runs(folder)]
     if not found:
         raise ManifestError(

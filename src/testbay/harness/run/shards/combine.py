@@ -27,7 +27,11 @@ _MOST_NESTED = 8  # a property of a test case is at 5
 
 
 def junit(shards: Sequence[Artifact], folder: Path) -> None:
-    """Write one junit.xml with one suite, as pytest does."""
+    """Write one junit.xml with one suite, as pytest does.
+
+    Raises:
+        TestsDidNotRunError: That of a shard is missing or damaged.
+    """
     total = ET.Element("testsuite", {"name": "pytest"})
     counts = dict.fromkeys(("errors", "failures", "skipped", "tests"), 0)
     seconds = 0.0
@@ -61,7 +65,11 @@ def _suites(file: Path) -> list[ET.Element]:
 
 
 def coverage(shards: Sequence[Artifact], manifest: Manifest, folder: Path) -> None:
-    """Write coverage.db, coverage.json and coverage.xml of all shards, with paths as in this checkout."""
+    """Write coverage.db, coverage.json and coverage.xml of all shards, with paths as in this checkout.
+
+    Raises:
+        TestsDidNotRunError: The data of a shard is missing, damaged, or about files that are not the service's here.
+    """
     from coverage import Coverage, CoverageData, CoverageException
     from coverage.exceptions import NoDataError
 

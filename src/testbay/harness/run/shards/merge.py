@@ -25,7 +25,12 @@ _TESTS_STEP = "Run the tests"
 
 
 def merge(folders: Sequence[Path], project: Path, settings: Settings, voice: Voice) -> int:
-    """Merge the shards in these folders into one run per service; return the first exit code other than 0."""
+    """Merge the shards in these folders into one run per service; return the first exit code other than 0.
+
+    Raises:
+        ManifestError: There is nothing to merge, or not a service of this project's.
+        TestsDidNotRunError: It is not clear which runs belong together.
+    """
     codes = []
     for service, found in groupby(artifacts.find(folders), lambda shard: shard.run.service):
         shards = list(found)

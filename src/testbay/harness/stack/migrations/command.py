@@ -49,6 +49,10 @@ def run(
 
     `values` are those of its placeholders. Returns the error after which a psql in it continued, if one did: the exit
     code does not show that.
+
+    Raises:
+        MigrationError: It could not be started, did not end, or failed; its last words are the evidence.
+        EngineUnavailableError: It failed as the server lacks an extension.
     """
     what = f"migrate = {command!r}"
     try:
@@ -90,7 +94,11 @@ def _command_failed(what: str, command: str, code: int, output: str, passed: str
 
 
 def await_end(child: process.Child, own: Callable[[int], None], what: str, timeout_s: float) -> int:
-    """Hand a command's session to the guard, wait for its end, end the rest of the session; return the exit code."""
+    """Hand a command's session to the guard, wait for its end, end the rest of the session; return the exit code.
+
+    Raises:
+        MigrationError: It did not end in time.
+    """
     own(child.pid)
     try:
         return child.wait(timeout_s)

@@ -58,7 +58,11 @@ class Upward:
 
 
 def ordered(folder: Path) -> list[Path]:
-    """The migrations of a folder, in the order in which their tool applies them; never a downward one."""
+    """The migrations of a folder, in the order in which their tool applies them; never a downward one.
+
+    Raises:
+        MigrationError: The folder holds no migration, or some that SQL alone does not bring about.
+    """
     entries = [*folder.iterdir()] if folder.is_dir() else []
     if lost := [file for file in entries if file.suffix.lower() == ".sql" and file.is_symlink() and not file.exists()]:
         raise MigrationError(
@@ -229,7 +233,11 @@ def _text(file: Path) -> str:
 
 
 def upward(file: Path) -> Upward:
-    """Extract the upward part of a migration."""
+    """Extract the upward part of a migration.
+
+    Raises:
+        MigrationError: The text depends on its tool, or it is not clear where the way down begins.
+    """
     text = _text(file)
     _refuse_unreadable(file, text)
     lines = text.splitlines(keepends=True)

@@ -33,7 +33,11 @@ def digest(file: Path) -> str:
 
 
 def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
-    """The files, of all in order, that a database still lacks; `applied` has name and digest of those it has."""
+    """The files, of all in order, that a database still lacks; `applied` has name and digest of those it has.
+
+    Raises:
+        MigrationError: One of those has changed since.
+    """
     known = {entry[0]: entry[1] for entry in applied}
     for file in files:
         if file.name in known and known[file.name] != digest(file):
@@ -54,6 +58,11 @@ class Applied:
 
 
 def apply(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> Applied:
+    """Apply the upward part of a migration through psql.
+
+    Raises:
+        MigrationError: With file, line, statement and the server's message.
+    """
     part = dialects.upward(file)
     with ExitStack() as scratch:
         target = file.name

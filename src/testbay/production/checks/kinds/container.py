@@ -15,7 +15,11 @@ from testbay.text import plural
 
 
 def ask(context: CheckContext, check: ContainerCheck) -> Passed:
-    """Inspect each container with Docker."""
+    """Inspect each container with Docker.
+
+    Raises:
+        FoundError: One is not there, or not as expected; or Docker does not answer.
+    """
     wanted = check.containers or _of_compose(context, check)
     found = _inspected(context, check, wanted)
     wrong = [error for facts in found if (error := _judged(check, facts)) is not None]

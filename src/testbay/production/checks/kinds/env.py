@@ -13,7 +13,12 @@ _MAX_BYTES = 1 << 20
 
 
 def ask(context: CheckContext, check: EnvCheck) -> Passed:
-    """Check the variables. Their names are shown, their values never."""
+    """Check the variables. Their names are shown, their values never.
+
+    Raises:
+        FoundError: One is absent, empty, of another shape or holds what is forbidden; two files have other keys than
+            each other, or one cannot be read.
+    """
     variables = _read(context.root, check.source) if check.source else dict(context.environ)
     where = check.source or "the environment"
     named = {name: variables[name] for name in (*check.required, *check.shape) if name in variables}

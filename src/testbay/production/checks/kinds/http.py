@@ -6,6 +6,11 @@ from testbay.production.checks.exchange import Response, exchange
 
 
 async def ask(context: CheckContext, check: HttpCheck, instance: str) -> Passed:
+    """Ask and judge.
+
+    Raises:
+        FoundError: No answer, or another answer.
+    """
     answer = await _once(context, check, instance)
     latencies_s = [answer.elapsed_s]
     while check.latency and len(latencies_s) < check.latency.probes:

@@ -23,7 +23,11 @@ class Journey:
         self._reached = False
 
     async def go(self) -> Passed:
-        """Take every step until one fails."""
+        """Take every step until one fails.
+
+        Raises:
+            FoundError: It says which.
+        """
         async with deadline("the journey", self._check.timeout, self._asking.deadline):
             for number, step in enumerate(self._check.step, 1):
                 await self._take(number, step, self._check.step)

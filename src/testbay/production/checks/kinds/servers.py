@@ -20,7 +20,11 @@ _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 
 
 async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
-    """Log in, and run a query in a transaction, which is read-only unless the check `writes`."""
+    """Log in, and run a query in a transaction, which is read-only unless the check `writes`.
+
+    Raises:
+        FoundError: No connection, a query that fails, or another answer.
+    """
     import psycopg
     from psycopg.rows import dict_row
 
@@ -54,7 +58,11 @@ async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
 
 
 async def redis(context: CheckContext, check: RedisCheck) -> Passed:
-    """Log in, and send one command."""
+    """Log in, and send one command.
+
+    Raises:
+        FoundError: No connection, a command that fails, or another answer.
+    """
     import redis.asyncio
     from redis.exceptions import RedisError
 
@@ -80,7 +88,11 @@ async def redis(context: CheckContext, check: RedisCheck) -> Passed:
 
 
 async def nats(context: CheckContext, check: NatsCheck) -> Passed:
-    """Log in, and wait for the server's answer to a ping, or for a reply to the request."""
+    """Log in, and wait for the server's answer to a ping, or for a reply to the request.
+
+    Raises:
+        FoundError: No connection, no answer, or another answer.
+    """
     from nats.aio.client import Client
     from nats.errors import Error, NoServersError
 

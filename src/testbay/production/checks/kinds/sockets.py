@@ -21,7 +21,11 @@ _SILENCE_S = 0.5  # the longest gap between the pieces of an answer
 
 
 async def tcp(context: CheckContext, check: TcpCheck) -> Passed:
-    """Connect; read what the server sends if a condition needs it."""
+    """Connect; read what the server sends if a condition needs it.
+
+    Raises:
+        FoundError: No connection, or another answer.
+    """
     host, port = _place(context, check.connect)
     async with deadline(check.connect, check.timeout, context.deadline):
         began = time.monotonic()
@@ -59,7 +63,11 @@ async def _heard(
 
 
 async def tls(context: CheckContext, check: TlsCheck) -> Passed:
-    """Connect as a browser does, and look at the certificate."""
+    """Connect as a browser does, and look at the certificate.
+
+    Raises:
+        FoundError: No connection, a certificate that is not trusted or is for another name, or a condition that fails.
+    """
     host, port = _place(context, check.connect)
     async with deadline(check.connect, check.timeout, context.deadline):
         began = time.monotonic()
@@ -95,7 +103,11 @@ def _place(context: CheckContext, text: str) -> tuple[str, int]:
 
 
 async def name(context: CheckContext, check: DnsCheck) -> Passed:
-    """Query the records of a name."""
+    """Query the records of a name.
+
+    Raises:
+        FoundError: No answer, or another one.
+    """
     import dns.exception
     import dns.resolver
 

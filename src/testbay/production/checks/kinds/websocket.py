@@ -53,6 +53,11 @@ class Conversation:
 
 
 async def ask(context: CheckContext, check: WebSocketCheck, instance: str) -> Passed:
+    """Hold the conversation.
+
+    Raises:
+        FoundError: It did not go as the check says.
+    """
     scope = context.scope(each=instance)
     path = placeholders.filled_path(check.url, scope)
     headers = placeholders.filled_headers(check.headers, scope)
