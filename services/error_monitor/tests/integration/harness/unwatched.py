@@ -48,3 +48,6 @@ def _named(module: ModuleType) -> set[str]:
     """The modules of what a module holds, and those that it holds."""
     held = list(vars(module).values())
     return {str(getattr(one, "__module__", "") or getattr(one, "__name__", "")) for one in held}
+
+
+load("httpx")  # which most of the other helpers import
