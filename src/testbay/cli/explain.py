@@ -17,6 +17,8 @@ _PACKAGE = Path(__file__).parents[1]
 _HEADING = re.compile(r"(?m)^(?=#{1,3} )")
 _FORM = re.compile(r"`([^`]+)`")
 _EVERY_CODE = "## Exit codes"
+_LINK = re.compile(r"\[([^\]]+)\]\(([\w./-]*)(#[\w-]+)?\)")
+_LISTED = 15
 
 
 def _offered(incomplete: str) -> list[str]:
@@ -29,7 +31,7 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="WHAT",
-            help="An exit code, an error's message or class, a page, its section; the pages' list if left out.",
+            help="An exit code, an error's message or class, a page, its section, a word; the pages' list if left out.",
             autocompletion=_offered,
         ),
     ] = None,
@@ -73,11 +75,31 @@ def explanation(topic: str, folder: Path) -> str:
     if topic.isdigit() and not any(text.startswith(f"## Exit {topic}:") for text in found):
         reference = _sections(pages["reference/commands"].read_text(encoding="utf-8"))
         found = [*(text for text in reference if text.startswith(_EVERY_CODE)), *found]
+    if not found and (about := _sections_about(topic, pages)):
+        listed = "\n".join(f"testbay explain {address}" for address in about[:_LISTED])
+        return explanation(about[0], folder) if len(about) == 1 else listed
     if not found:
         close = nearest(topic, pages)
-        todo = f"name an exit code, an error's first line, or a page: {', '.join(pages)}"
+        todo = f"name an exit code, an error's first line, another word, or a page: {', '.join(pages)}"
         raise ManifestError(f"no page describes {topic[:200]!r}{close}", todo=todo)
     return "\n\n".join(found)
+
+
+def _sections_about(topic: str, pages: Mapping[str, Path]) -> list[str]:
+    """List the addresses of pages and sections that have all longer words of a topic in their heading or in a link."""
+    words = [word.rstrip("s") for word in re.findall(r"\w{4,}", topic.lower())]
+    files = {file.resolve(): name for name, file in pages.items()}
+    found: dict[str, None] = {}
+    for name, file in pages.items():
+        text = file.read_text(encoding="utf-8")
+        title, *headings = (piece.partition("\n")[0] for piece in _sections(text))
+        places = [(title, name), *((heading, f"{name}#{_anchor(heading)}") for heading in headings)]
+        for said, to, section in _LINK.findall(text):
+            there = files.get((file.parent / to).resolve() if to else file.resolve())
+            places += [(said, f"{there}{section}")] if there else []
+        if name != "troubleshooting":  # where an error leads to
+            found |= {address: None for said, address in places if all(word in said.lower() for word in words)}
+    return [address for address in found if words and "troubleshooting" not in address]
 
 
 def _name(file: Path, folder: Path) -> str:

@@ -24,13 +24,17 @@ DOCS = ROOT / "docs"
         ("docs/reference.md#fixtures", "## Fixtures\n"),
         ("reference/records", "# What a run writes\n"),
         ("MigrationError", "### `"),
+        ("unittest", "## I use unittest\n"),
+        ("Alembic", "## I have a migration tool\n"),  # so a link calls it
+        ("after deploy", "# After the deploy\n"),
+        ("how do I get secrets", "testbay explain aws-setup\ntestbay explain aws-setup#"),
         ("docker has no Compose v2", "### `docker has no Compose v2`"),  # `… has no …` is further up
         ("no psql on this machine", "### `no PostgreSQL server program on this machine`"),
         ("nats: port 4222, which the manifest asks for, is taken", "### `…: port …, which the manifest asks for"),
     ],
 )
 def test_each_address_leads_somewhere(asked: str, begins: str) -> None:
-    """A code, a class, a message, a page, a section."""
+    """A code, a class, a message, a page, a section, a word; of several sections their addresses."""
     assert explain.explanation(asked, DOCS).startswith(begins)
 
 
