@@ -1,6 +1,7 @@
 """Fixed addresses of servers in tests, which no environment variable changes."""
 
 import ast
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from testbay.init.addresses import OF_REDIS, FixedAddress
 from testbay.init.clients import maker
 from testbay.init.project import Project
 from testbay.init.settingsclasses import settings_classes
-from testbay.init.syntax import assignments, last, text_of
+from testbay.init.syntax import assignments, calls, keywords, last, text_of
 from testbay.manifest.testpaths import SECTIONS
 
 _DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")
@@ -23,7 +24,7 @@ def insisted(project: Project, needs: Collection[str], *, defaults: bool = False
     found: dict[str, FixedAddress] = {}
     shared = addresses.constants(project, defaults=defaults)
     of_tests = _of_tests(project, shared, defaults=defaults)
-    for address in (*_of_pytest_env(project), *of_tests, *_of_classes(project, shared)):
+    for address in (*_of_pytest_env(project), *_of_dotenv(project), *of_tests, *_of_classes(project, shared)):
         if address.need in needs and address.is_local:
             found.setdefault(address.need, address)
     return found
@@ -80,6 +81,23 @@ def _of_pytest_env(project: Project) -> Iterator[FixedAddress]:
         for name, _, value in (str(line).strip().partition("=") for line in lines):
             if "D:" not in name:
                 yield from addresses.of_text(value.strip(), f"{file}: env")
+
+
+def _of_dotenv(project: Project) -> Iterator[FixedAddress]:
+    """Find the addresses in the committed files that conftest.py or pytest-dotenv loads over the environment."""
+    files: list[str] = []
+    for source in (source for source in project.sources if source.path.name == "conftest.py"):
+        loads = [keywords(call).get("override") for call in calls(source.nodes) if last(call.func) == "load_dotenv"]
+        if any(isinstance(override, ast.Constant) and override.value for override in loads):
+            files += [text_of(node) for node in source.nodes if isinstance(node, ast.Constant)]
+    sections = [dict(project.ini(file)[name]) for file, name in SECTIONS.items() if project.ini(file).has_section(name)]
+    for settings in (project.table("tool", "pytest", "ini_options"), *sections):
+        if str(settings.get("env_override_existing_values", "")).lower() in ("1", "true"):
+            said = settings.get("env_files", "")
+            files += said if isinstance(said, list) else str(said).split()
+    for name in (file.rpartition("/")[2] for file in files if re.search(r"(^|/)\.env[\w.-]*$", file)):
+        for line in project.text(name).splitlines():
+            yield from addresses.of_text(line.partition("=")[2].strip(" \"'"), name)
 
 
 def _replaceable(nodes: Iterable[ast.AST]) -> set[ast.AST]:

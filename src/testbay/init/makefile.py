@@ -17,15 +17,19 @@ _OURS = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS", "COVERAGE_FI
 
 def for_tests(project: Project) -> dict[str, str]:
     """Read the variables of the Makefile's first call of pytest, without those that testbay sets itself."""
+    return {name: value for name, value in given(project).items() if is_plain(name, value)}
+
+
+def given(project: Project) -> dict[str, str]:
+    """Read all variables that the Makefile has for its first call of pytest."""
     text = project.text("Makefile") or project.text("makefile")
     match = _CALL.search(text)
     try:
         words = shlex.split(match[1]) if match else []
     except ValueError:
         return {}
-    given = {name: value.strip() for name, value in _EXPORT.findall(text)} if _TESTS.search(text) else {}
-    given |= dict(word.split("=", 1) for word in words if "=" in word)
-    return {name: value for name, value in given.items() if is_plain(name, value)}
+    exported = {name: value.strip() for name, value in _EXPORT.findall(text)} if _TESTS.search(text) else {}
+    return exported | dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def is_plain(name: str, value: str) -> bool:

@@ -24,11 +24,21 @@ def for_tests(project: Project, read: Collection[str]) -> dict[str, tuple[str, s
     """
     found: dict[str, tuple[str, str]] = {}
     wanted = {*read, "DJANGO_SETTINGS_MODULE"}
-    runners = (_of_workflows, _of_tox, _of_nox, _of_hatch, _of_tasks)
-    for file, given in (pairs for runner in runners for pairs in runner(project)):
+    for file, given in _given(project):
         plain = (pair for pair in given if pair[0] in wanted and makefile.is_plain(*pair) and "{" not in pair[1])
         found |= {name: (value, file) for name, value in plain}
     return found | {name: (value, "Makefile") for name, value in makefile.for_tests(project).items()}
+
+
+def values(project: Project) -> Iterator[str]:
+    """Yield the values that the runners set, addresses of servers included."""
+    yield from makefile.given(project).values()
+    yield from (value for _, given in _given(project) for _, value in given)
+
+
+def _given(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    for runner in (_of_workflows, _of_tox, _of_nox, _of_hatch, _of_tasks):
+        yield from runner(project)
 
 
 def _of_workflows(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:

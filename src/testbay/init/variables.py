@@ -263,11 +263,18 @@ def _place(source: Source, name: str) -> str:
 
 
 def of_tests(project: Project) -> Iterator[FixedAddress]:
-    """Yield the addresses in the examples and defaults of variables such as TEST_DATABASE_URL, if they name a test."""
-    for read, role in _roles(project):
-        value = project.examples.get(read.name, ("", ""))[0] or read.default
-        if "TEST" in read.name.upper().split("_") and (role.need, role.kind) == ("postgres", "url"):
-            yield from (one for one in addresses.of_text(value, read.where) if "test" in one.db.lower())
+    """Yield the addresses of PostgreSQL that name a test's database: in variables for tests, or set for pytest.
+
+    Variables for tests are TEST_DATABASE_URL with its example or default, and those of the file .env.test.
+    """
+    said = {read.name: read.default for read, _ in _roles(project)}
+    said |= {name: value for name, (value, _) in project.examples.items()}
+    of_file = {value for value, file in project.examples.values() if file == ".env.test"}
+    named = [value for name, value in said.items() if "TEST" in name.upper().split("_") or value in of_file]
+    for value in (*named, *runners.values(project)):
+        for address in addresses.of_text(value, "the variables of the tests"):
+            if address.need == "postgres" and "test" in address.db.lower():
+                yield address
 
 
 def of_databases(project: Project) -> set[str]:

@@ -231,6 +231,7 @@ def test_a_server_that_the_tests_start_keeps_its_port(project: Project) -> None:
 
 
 PARTS = 'U = "me"\nH = "localhost"\n'
+DOTENV = "A=1\nURL='postgresql://localhost:5439/x'"
 CONNECTS = "import redis\n\ndef test_it():\n    redis.from_url('redis://localhost:6379')"
 
 
@@ -248,6 +249,8 @@ CONNECTS = "import redis\n\ndef test_it():\n    redis.from_url('redis://localhos
         ({"config.py": 'class TestSettings(BaseSettings):\n    url: str = "postgresql://localhost/x"'}, []),
         ({"pytest.ini": "[pytest]\nenv =\n  DATABASE_URL=postgresql://localhost:77/x"}, ["{ postgres = 77 }"]),
         ({"pytest.ini": "[pytest]\nenv =\n  D:DATABASE_URL=postgresql://localhost:77/x"}, []),
+        ({"conftest.py": 'load_dotenv("../.env.t", override=True)', ".env.t": DOTENV}, ["{ postgres = 5439 }"]),
+        ({"conftest.py": 'load_dotenv("../.env.t")', ".env.t": DOTENV}, []),
     ],
 )
 def test_what_tests_insist_on_fixes_the_port(project: Project, files: dict[str, str], ports: list[str]) -> None:

@@ -42,6 +42,18 @@ def test_a_database_that_a_script_makes_is_led_to(project: Project) -> None:
     assert [line.value for line in manifest.draft(found, {}).env] == [f'"postgresql://{LOGIN}/app_test"']
 
 
+@pytest.mark.parametrize("file", [".env.test", "Makefile"])
+def test_the_database_that_the_tests_are_given_is_made(project: Project, file: str) -> None:
+    """A guard in conftest.py may refuse any other name; a variable of the program alone says nothing of the tests."""
+    line = "DSN=postgresql://a:b@localhost/shop_test" + ("" if file == ".env.test" else " pytest")
+    text = line if file == ".env.test" else f"test:\n\t{line}\n"
+    found = add(project, {"requirements.txt": "psycopg", "a.py": 'os.environ["DSN"]', file: text})
+
+    made = manifest.draft(found, {})
+
+    assert made.logins["postgres"].db == "shop_test"
+
+
 def test_a_prefix_of_the_projects_own_names_no_part_of_a_server(project: Project) -> None:
     """RQ_DASHBOARD_USERNAME is a login of its own pages; the address it reads says itself what it is."""
     reads = "".join(f"os.getenv('RQ_DASHBOARD_{name}')\n" for name in ("USERNAME", "PASSWORD", "REDIS_URL"))
