@@ -147,6 +147,12 @@ def of_text(text: str, where: str) -> Iterator[FixedAddress]:
         yield from _address("postgres", _known(dict(re.findall(r"(\w+)\s*=\s*'?([^\s']+)", text))), where)
 
 
+def database_of(text: str) -> str:
+    """Return the database in an address of PostgreSQL, of which other parts may be unknown; else empty."""
+    match = _URL.match(text)
+    return match["db"] or "" if match and _SCHEMES[match["scheme"]] == "postgres" else ""
+
+
 def _known(words: Mapping[str, str]) -> dict[str, str]:
     """Translate keywords to testbay's own, e.g. `dbname` to `db`."""
     short = {name.lower(): text for name, text in words.items()}

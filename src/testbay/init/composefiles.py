@@ -59,7 +59,8 @@ class Candidate:
     `is_usual`: `testbay run` takes it without being told. `scripts` are folders of scripts that the server runs when it
     is created, `others` services that testbay cannot run itself. `database` is the database that the files create;
     empty if scripts may make others, or there are several servers. `published` maps servers to the
-    fixed port of this machine at which the files offer them, and the place that says so.
+    fixed port of this machine at which the files offer them, and the place that says so. `said` are the variables that
+    the files give to the program itself, each with its value and the place.
     """
 
     names: tuple[str, ...] = ()
@@ -70,6 +71,7 @@ class Candidate:
     others: tuple[str, ...] = ()
     database: str = ""
     published: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    said: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -157,6 +159,13 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         scripts=tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS)),
         others=tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower())),
         database=_database(servers),
+        said={
+            name: (value, f"{names[0]}: {service.key}")
+            for service in reading.services
+            if service.build
+            for name, value in service.environment.items()
+            if value and "://" not in value
+        },
         published={
             str(room_of(s)): (port.host, f"{names[0]}: {s.key} is at port {port.host}")
             for s in reversed(servers)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from testbay.init import addresses, mentions, variables
+from testbay.init import addresses, literals, mentions, variables
 from testbay.init.addresses import OF_REDIS, FixedAddress
 from testbay.init.clients import maker
 from testbay.init.project import Project
@@ -13,6 +13,7 @@ from testbay.init.settingsclasses import settings_classes
 from testbay.init.syntax import assignments, calls, keywords, last, text_of
 from testbay.manifest.testpaths import SECTIONS
 
+_CREATES = re.compile(r"(?i)create[ _]database|createdb\\b|_create_db")
 _DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")
 
 
@@ -43,6 +44,24 @@ def renamed(project: Project) -> dict[str, FixedAddress]:
                 return {"postgres": FixedAddress(need="postgres", host="", port=0, where=where, db=db)}
     found = [replace(one, host="", port=0, user="", password="") for one in variables.of_tests(project)]
     return {"postgres": found[0]} if found else {}
+
+
+def beside(project: Project, base: str) -> str:
+    """Return the database that tests name in an address which is otherwise the program's: f"{…}/{name}_test".
+
+    `base` is the name of the program's own; empty if there is none, or if the tests create it themselves.
+    """
+    tests = [source for source in project.sources if source.is_test]
+    if not base or any(_CREATES.search(source.text) for source in tests):
+        return ""
+    known = addresses.constants(project, defaults=False)
+    for source in sorted(tests, key=lambda one: one.path.name != "conftest.py"):
+        for node in source.nodes:
+            text = literals.text_of(node, known, defaults=False) if isinstance(node, ast.JoinedStr | ast.BinOp) else ""
+            db = addresses.database_of(text) if literals.UNKNOWN in text else ""
+            if "test" in db.lower() and db.count(literals.UNKNOWN) < 2:
+                return db.replace(literals.UNKNOWN, base)
+    return ""
 
 
 def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) -> Iterator[FixedAddress]:

@@ -58,6 +58,10 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     insisted_on = {need: one for need, one in insisted.insisted(project, found.needs).items() if need not in own}
     renamed = insisted.renamed(project)
     found = servers.for_tests(found, renamed | insisted_on)
+    named = insisted.insisted(project, variables.without("db", project), defaults=True)
+    if "postgres" not in renamed | insisted_on | named:
+        base = found.chosen.database if found.chosen.names else "postgres"
+        found = servers.with_database(found, insisted.beside(project, base))
     ways = _ways(project, found, own, insisted_on)
     migration = migrations.migrations(project, found.chosen.scripts) if "postgres" in found.needs else None
     tests = testing.tests(project)
@@ -79,7 +83,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         servers=found,
         needs_test=needs_test,
         missing=missing,
-        logins=renamed | insisted.insisted(project, variables.without("db", project), defaults=True) | ways.fixed,
+        logins=renamed | named | ways.fixed,
     )
 
 
@@ -114,7 +118,7 @@ def _compose(found: Servers) -> Finding | None:
 def _env(project: Project, found: Servers, fixed: Mapping[str, FixedAddress], tests: str) -> list[Finding]:
     """Make the lines of `[env]`; `tests` is the folder of the tests, if there is one."""
     env = sorted(
-        variables.environment(project, found.needs, found.chosen.makes), key=lambda line: line.source.partition(":")[0]
+        variables.environment(project, found.needs, found.chosen), key=lambda line: line.source.partition(":")[0]
     )
     env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]

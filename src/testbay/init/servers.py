@@ -48,8 +48,8 @@ class Servers:
 
     `chosen` are the compose files that have every server, `compose` their names if the manifest has to name them.
     `missing` tells that no file has every server, and a file called `own` is to be written: for the service `over`
-    alone, if it is laid over `chosen`; `refused` says why files cannot be used. `others` are services that testbay
-    cannot run itself.
+    alone, if it is laid over `chosen`, and with a script that makes the database `beside`. `refused` says why files
+    cannot be used. `others` are services that testbay cannot run itself.
     """
 
     needs: dict[str, str]
@@ -60,6 +60,7 @@ class Servers:
     others: tuple[str, ...] = ()
     own: str = TEST_FILE
     over: str = ""
+    beside: str = ""
     chosen: Candidate = field(default_factory=Candidate)
 
     def name(self, need: str) -> str:
@@ -160,11 +161,23 @@ def for_tests(found: Servers, logins: Mapping[str, FixedAddress]) -> Servers:
     return replace(found, compose=(*chosen.names, found.own), missing=True, over=chosen.images["postgres"][0])
 
 
+def with_database(found: Servers, database: str) -> Servers:
+    """Have a script make one more database, in a file laid over the project's or in testbay's own."""
+    chosen = found.chosen
+    if not database or database in chosen.makes or "postgres" not in found.needs:
+        return found
+    if not chosen.names or chosen.is_of_tests:
+        return found if chosen.names else replace(found, beside=database)
+    names, key = (*chosen.names, found.own), chosen.images["postgres"][0]
+    return replace(found, beside=database, missing=True, compose=names, over=key)
+
+
 def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
     """Compose a file with the servers, without volumes. `logins` are those that are fixed in the program."""
     if found.over:
         text = f"# Laid over {found.chosen.name} for the tests, which want this database.\nservices:\n  {found.over}:\n"
-        return text + "\n".join(["    environment:", *_given(logins["postgres"]), ""])
+        given = [] if found.beside else ["    environment:", *_given(logins["postgres"])]
+        return text + "\n".join([*given, *_granted(found.beside), *_script(found.beside), ""])
     lines = [
         "# The servers of the tests, with or without Docker: testbay's embedded engine reads this file, too.",
         "services:",
@@ -173,8 +186,19 @@ def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
         name = found.name(need)
         lines += [f"  {name}:", f"    image: {found.images.get(need) or _IMAGES[name]}"]
         lines += ["    environment:", *_login(logins.get(need)), f"      {_SORTING}"] if need == "postgres" else []
+        lines += _granted(found.beside) if need == "postgres" else []
         lines += ["    command: -js"] if need == "nats" else []
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_script(found.beside)]) + "\n"
+
+
+def _granted(database: str) -> list[str]:
+    where = "        target: /docker-entrypoint-initdb.d/tests.sql"
+    return ["    configs:", "      - source: tests_database", where] if database else []
+
+
+def _script(database: str) -> list[str]:
+    content = f"    content: CREATE DATABASE {json.dumps(database)};".replace("$", "$$")
+    return ["configs:", "  tests_database:", content] if database else []
 
 
 def _login(fixed: FixedAddress | None) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from testbay.init import addresses, runners
 from testbay.init.addresses import FixedAddress
+from testbay.init.composefiles import Candidate
 from testbay.init.project import Finding, Project, Source
 from testbay.init.reads import reads
 from testbay.init.variable import WORDS, Read
@@ -70,14 +71,16 @@ class _Role:
     query: str = ""
 
 
-def environment(project: Project, needs: Mapping[str, str], made: Collection[str] = ()) -> Iterator[Finding]:
+def environment(project: Project, needs: Mapping[str, str], chosen: Candidate | None = None) -> Iterator[Finding]:
     """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it.
 
-    `made` are the databases that scripts of the compose file create: a variable whose example names one leads there.
+    A variable whose example names a database that scripts of the `chosen` compose file make leads there. What the file
+    gives the program itself is better than a guess.
     """
     roles = {read.name: _role(read, "") for read in reads(project)}
     given = runners.for_tests(project, roles)
     left_out = _of_users(project)
+    made, said = (chosen.makes, chosen.said) if chosen else (set(), {})
     by_itself = {*given, *runners.of_dotenv(project)}
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
@@ -92,6 +95,7 @@ def environment(project: Project, needs: Mapping[str, str], made: Collection[str
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
         elif read.required and read.name not in by_itself:
+            example, file = (example, file) if example else said.get(read.name, ("", ""))
             value = _quoted(example) if example else _guess(read)
             yield Finding(key=read.name, value=value, source=f"{read.where} has no default, {file or 'a guess'}")
     for name, (value, file) in given.items():

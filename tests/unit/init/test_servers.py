@@ -49,6 +49,38 @@ def test_a_compose_file_in_a_usual_folder_is_found(project: Project, name: str) 
     assert (list(found.needs), found.compose) == (["postgres"], (name,))
 
 
+NAMED = 'URL = f"postgresql://{s.user}:{s.word}@{s.host}/{s.name}_test"\n'
+
+
+@pytest.mark.parametrize(
+    ("compose", "more", "made"),
+    [
+        ("services: {db: {image: postgres, environment: {POSTGRES_PASSWORD: x, POSTGRES_DB: app}}}", "", "app_test"),
+        ("", "", "postgres_test"),
+        ("", "create_database(URL)\n", ""),
+    ],
+)
+def test_a_database_named_after_the_programs_own_is_made(project: Project, compose: str, more: str, made: str) -> None:
+    """By a script in a file of init's, unless the suite creates it itself."""
+    files = {"compose.yaml": compose} if compose else {}
+
+    draft = manifest.draft(add(project, files | {"requirements.txt": "asyncpg", "tests/conftest.py": NAMED + more}), {})
+
+    text = servers.compose_text(draft.servers, draft.logins)
+    assert (draft.servers.beside, f'content: CREATE DATABASE "{made}";' in text) == (made, bool(made))
+
+
+def test_the_compose_file_says_what_the_program_is_given(project: Project) -> None:
+    """Better than a guess: an algorithm called "test" is none."""
+    api = "api: {build: ., environment: {ALG: HS256}}"
+    compose = f"services: {{db: {{image: postgres, environment: {{POSTGRES_PASSWORD: x}}}}, {api}}}"
+    found = add(project, {"compose.yaml": compose, "a.py": 'import os\nos.environ["ALG"]\n'})
+
+    lines = manifest.draft(found, {}).env
+
+    assert [(line.key, line.value) for line in lines] == [("ALG", '"HS256"')]
+
+
 def test_a_compose_file_without_its_password_is_not_used(project: Project) -> None:
     """The image would not start: init's own file does, and what the other lacks is said."""
     text = "services: {db: {image: postgres, environment: {POSTGRES_PASSWORD: '${DB_PASS}'}}}"
