@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from error_monitor.patterns import templates
 from error_monitor.patterns.masking import CHARS, masked
 from error_monitor.reading.event import Event, Failure, Frame
+from error_monitor.reading.heads import CODES
 
 VERSION = "v1"
 ANYWHERE = re.compile(
@@ -75,7 +76,9 @@ def _reasoned(said: str) -> str:
     """The first line of a message, with the reason below it where that line only announces a report."""
     if "\n" not in said:
         return said
-    first = said.partition("\n")[0]
+    first, _, rest = said.partition("\n")
+    if CODES.match(first):
+        return f"{first} {rest}".replace("\n", " ")
     reason = REASON.search(said, len(first), len(first) + CHARS)
     return f"{first}: {reason[1]}" if reason else ANNOUNCED.sub(r"\1: ", said)
 

@@ -43,7 +43,7 @@ MASK = re.compile(
     r"|(?<![\w/.])(?:[A-Za-z]:\\|~?/|\.{1,2}/)[\w.@%+=~{}$-]*(?:[/\\][\w.@%+=~{}$#-]+)*/?(?:\?[^\s'\"<>)\]]*)?"
     r"|(?P<empty>(?<=\w )\(\))"
     r"|\b[A-Z]+\(\d+\)"
-    rf"|\b(?:[A-Za-z0-9](?:[\w-]{{0,62}}\w)?\.){{1,12}}{DOMAINS}\b(?![\w(.-])"
+    rf"|\b(?:[A-Za-z0-9](?:[\w-]{{0,62}}\w)?\.){{1,12}}{DOMAINS}\b(?:\.(?=[\s,;:]|$)|(?![\w(.-]))"
     r"|\bcom(?:\.[\w-]+)+"
     r"|(?<![\w.])[\w-]{1,100}\.(?:csv|tsv|xlsx?|docx?|pdf|png|jpe?g|gif|webp|svg|mp[34]|wav|zip|parquet|avro)\b"
     r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b0x[0-9a-fA-F]+\b|\b(?=[a-fA-F]*\d)[0-9a-fA-F]{7,}\b"
@@ -58,6 +58,8 @@ REQUEST = re.compile(r", client: [\da-f.:]+, server: .*| \((?:from|in query:) .*
 """Whose request it was, as nginx and ClickHouse say."""
 PLURAL = re.compile(r"(?<=\* )([a-z]{3,30}?)(?<![uis])s?(?: (?:is|are|was|were|has|have))?(?![\w'-])")
 """One thing or many: the number is masked."""
+RECORDS = re.compile(r"(?<=\* )(?:AAAA|A|PTR|SRV|MX|TXT|NS|CNAME|SOA|HTTPS)(?=:)")
+"""Which record of a name was asked for: the fault is the same."""
 PARTS = re.compile(r"\*(?:[/\\][\w.-]+)+")
 RUNS = re.compile(r"\*(?:[\s,;:/|x]*(?:\*|(?<=\* )\(\*\)(?= [a-z])))+")
 """Values that follow each other are one: a list may be longer the next time, and a size stand in two units."""
@@ -75,7 +77,7 @@ def masked(message: str) -> str:
     if "err" in first:
         first = FIELD.sub(_field, first)
     text = MASK.sub(_replaced, NAMED.sub(_named, REQUEST.sub("", first)))
-    text = RUNS.sub("*", PARTS.sub("*", text))
+    text = RUNS.sub("*", PARTS.sub("*", RECORDS.sub("*", text) if "A:" in text else text))
     for _ in range(DEEP):
         inner, text = text, RUNS.sub("*", NESTED.sub("*", text))
         if inner == text:

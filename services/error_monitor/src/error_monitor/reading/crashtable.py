@@ -50,15 +50,6 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 PLACE = r"(?P<file>[^\s():]+):(?P<line>\d+)"
 ROWS = (
     _row(
-        "eyre, with its error on the next line",
-        "E",
-        r"Error: ?$",
-        goes=r"\s+\d+: |Location:|\s+\S+:\d+|Backtrace omitted|Run with |\s+[\u2501\u22ee]|\s+at ",
-        says=r"\s+0: (?P<message>.+)|\s+(?P<file>\S+\.rs):(?P<line>\d+)(?::\d+)?$",
-        kind="Error",
-        level="error",
-    ),
-    _row(
         "a panic that color-eyre shows",
         "T",
         r"The application panicked \(crashed\)\.$",
@@ -170,14 +161,6 @@ ROWS = (
         call=rf"{PLACE}:\d+: 0x[\da-f]+ in (?P<function>\S+)",
         library=r"/lib/std/",
         kind="panic",
-    ),
-    _row(
-        "Crystal",
-        "U",
-        r"Unhandled exception: (?P<message>.*) \((?P<type>[A-Z][\w:]*)\)$",
-        goes=r"  from ",
-        call=rf"\s+from {PLACE}:\d+ in '(?P<function>[^']+)'",
-        library=r"/crystal/src/",
     ),
     _row(
         "Clojure",

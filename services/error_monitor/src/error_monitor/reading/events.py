@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from error_monitor.reading import crashes, foreign, languages, runtimes, structured, tracebacks
+from error_monitor.reading import crashes, foreign, frames, languages, runtimes, structured, tracebacks
 from error_monitor.reading.event import Event, Failure, Frame
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import Open
@@ -73,8 +73,8 @@ def _failure(record: Open) -> Failure | None:
         return said
     if isinstance(said, str):
         return _printed(said.rstrip("\n").split("\n"))
-    if record.crash or record.phase == "stack":
-        return _stacked(record, [line.text for line in record.lines])
+    if record.crash or record.phase in ("stack", "loose"):
+        return _stacked(record, "\n".join(line.text for line in record.lines).split("\n"))
     lines = _inner(record)
     failure = tracebacks.read(lines) or foreign.read(lines)
     if failure and failure.type is None and record.header:
@@ -94,8 +94,12 @@ def _stacked(record: Open, texts: Sequence[str]) -> Failure | None:
     """The crash of the table, or the stack of another language; where that has no name, the words above it count."""
     if row := record.crash or crashes.begun(texts[0]):
         return crashes.read(row, texts)
+    if record.phase == "loose":
+        return frames.read(texts)
     is_stack = record.phase == "stack" or len(texts) > 1
     failure = foreign.read(texts) if is_stack else languages.read(texts) or runtimes.read(texts)
+    if failure is None and is_stack and (failure := frames.read(texts)):
+        return failure
     below = foreign.NAMED.match(texts[1]) if failure is None and len(texts) > 1 else None
     if below and below["type"] and below["message"]:
         return Failure(type=below["type"], message=below["message"])

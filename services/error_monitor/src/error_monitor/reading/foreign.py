@@ -49,7 +49,7 @@ STACK = re.compile(
 MORE = re.compile(
     r"\s+at |\s+(?:\.\.\. \d+|Suppressed:|---)|Caused by:|goroutine \d+|\t|created by |\[signal |note: |\S+\.rb:\d+:in "
     r"|[\w$.*/<> ]*@\w+://|\[native code\]$|runtime stack:|runtime\.|r\w\w? +0x|PC=0x|\.\.\.additional frames"
-    r"|stack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$|#\d+\s"
+    r"|[Ss]tack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$|#\d+\s"
 )
 CAUSES = ("Caused by: ", "[cause]: ", "cause: ", "---> ")
 INNER_ENDS = "--- End of inner exception"
@@ -138,10 +138,7 @@ def _start(lines: Sequence[str]) -> int:
 
 def _end(lines: Sequence[str]) -> int:
     """Find the line where the first exception's own stack ends."""
-    return next(
-        (at for at, text in enumerate(lines) if text.lstrip().startswith(STACK_ENDS)),
-        len(lines),
-    )
+    return next((at for at, text in enumerate(lines) if text.lstrip().startswith(STACK_ENDS)), len(lines))
 
 
 def _frame(text: str) -> Frame | None:

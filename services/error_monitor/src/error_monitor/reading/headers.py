@@ -108,13 +108,16 @@ def _rare(text: str) -> Header | None:
 
 def _unknown(text: str) -> Header | None:
     """A layout that no row knows."""
-    if head := heads.first(text):
+    if text[0] in heads.OPENS_TIME or text[:3] in heads.NAMES:
+        if head := heads.first(text):
+            return _made(head.level, text, head.end, head.time)
+        head, end, time = heads.stamped(text)
+        if head:
+            return _made(head.level, text, head.end, time, before=text[end : head.end])
+        if time:
+            return Header(None, text[end:].lstrip(" \t"), time=time)
+    elif text[0] in heads.LEVELS and (head := heads.first(text)):
         return _made(head.level, text, head.end, head.time)
-    head, end, time = heads.stamped(text)
-    if head:
-        return _made(head.level, text, head.end, time, before=text[end : head.end])
-    if time:
-        return Header(None, text[end:].lstrip(" \t"), time=time)
     if head := heads.timeless(text):
         made = _made(head.level, text, head.end, None)
         return replace(made, logger=head.logger or made.logger, alone=not head.logger)

@@ -12,19 +12,15 @@ from error_monitor.reading.levels import KNOWN, level_of
 
 
 def _either(words: Iterable[str]) -> str:
-    """Any of the words, small, in capitals or both, behind their first letter, by which `re` leaves most texts."""
-    firsts: dict[str, list[str]] = {}
+    """Any of the words, behind their first letter, by which `re` leaves most texts at once."""
+    ends: dict[str, list[str]] = {}
     for word in sorted(words, key=len, reverse=True):
-        firsts.setdefault(word[0], []).append(word[1:])
-    groups = []
-    for letter, ends in firsts.items():
-        rest = "|".join([*ends, *(end.upper() for end in ends)])
-        groups.append(f"[{letter}{letter.upper()}](?:{rest})")
-    return f"(?:{'|'.join(groups)})"
+        ends.setdefault(word[0], []).append(re.escape(word[1:]))
+    return "(?:" + "|".join(f"{letter}(?:{'|'.join(rest)})" for letter, rest in ends.items()) + ")"
 
 
-WORDS = _either(KNOWN)
-CAPITALS = "|".join(sorted((word.upper() for word in KNOWN), key=len, reverse=True))
+CAPITALS = _either({word.upper() for word in KNOWN})
+WORDS = _either({form for word in KNOWN for form in (word, word.capitalize(), word.upper())})
 MONTH = r"(?i:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 DATE = (
     rf"(?:\d{{1,4}}(?P<dash>[-/.])(?:\d\d?|{MONTH})(?P=dash)\d{{1,4}}|{MONTH}[ /-][ \d]?\d(?:,? \d{{4}})?"
@@ -33,34 +29,41 @@ DATE = (
 CLOCK = r"(?:\d{1,2}[:.]\d\d[:.]\d\d(?:[.,:]\d{1,9})?|\d{6}\.\d{1,9})"
 ZONE = r"(?: ?(?:Z|[A-Z]{3,4}|[+-]\d\d:?\d\d|[AP]M|[+-]\d{3})(?![\w:]))?"
 TIME = (
-    rf"(?:(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?{DATE}(?:[T _:|-]|, |\]\[| --? )"
+    rf"(?:(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?{DATE}(?:[T _:|@.-]|, |\]\[| --? )"
     rf"(?:{CLOCK}|\d\d:\d\d(?=\s)){ZONE}(?: \d{{4}}(?![\w:.]))?|{CLOCK}{ZONE}"
     rf"|\d{{1,2}}:\d\d ?[AP]M|\d{{10}}(?:\.\d{{1,9}})?|\d+\.\d{{3,9}}s(?=\]))"
 )
 BRACKETS = r"(?:\[[^\[\]\"]{0,60}\]|\{[^{}\"]{0,40}\}|\([^()\"]{0,40}\))"
-STAMP = re.compile(rf"(?:{BRACKETS} ?){{0,4}}?[\[(<]*[ @]*(?P<time>{TIME})[\])>]*(?![\w.])")
+STAMP = re.compile(rf"(?:(?:{BRACKETS}|\d+ ) ?){{0,4}}?[\[(<]*[ @]*(?P<time>{TIME})[\])>]*(?![\w.])")
 """A time, by its shape."""
 NUMBERED = re.compile(r",\s+(?P<number>\d{1,2})\]")
 """Samba's level, of which 0 is the gravest, and the others are about what works."""
 GAP = r"[\s|,;:>=\u25b6\u00bb\u203a\u2013\u2014*#~!@?-]*+"
 FIELD = (
-    r"(?>[A-Za-z_.:/@%+$\\-]*+\d[\w.:/@%+$\\-]*+|\[[^\[\]\"]{0,120}\]|\((?:[^()\"]|\([^()]*\)){0,80}\)"
-    r"|<(?:[^<>\"]|<[^<>]*>){0,80}>|\{[^{}\"]{0,60}\}"
-    r"|[./~]{0,3}[\w$-]++(?:[./:\\]++[\w$-]++)++(?<!Error)(?<!Exception)|[a-z]++(?:-[a-z]++)++"
-    r"|[A-Za-z_][\w-]*+(?<!rror)(?<!xception)(?=\s?[:|(\[<=]|\s{2}|\s-\s|,\w|\s\d+[:\]]|\s[A-Z]\s{2})"
+    r"(?>[A-Za-z_./@%+$\\-]*+\d[\w./@%+$\\-]*+(?::[\w./@%+$\\-]++)*+|\[[^\[\]\"]{0,120}\]"
+    r"|\((?:[^()\"]|\([^()]*\)){0,80}\)|<(?:[^<>\"]|<[^<>]*>){0,80}>|\{[^{}\"]{0,60}\}|'[^']{0,60}'(?=\s)"
+    r"|[./~]{0,3}[\w$-]++(?:(?:[./\\]++|:(?!:))[\w$-]++)++(?<!Error)(?<!Exception)|[a-z]++(?:-[a-z]++)++"
+    r"|[A-Za-z_][\w-]*+(?<!rror)(?<!xception)(?=\s?[:|(\[<>=]|\s{2}|\s-\s|,\w|\s\d+[:\]]|\s[A-Z]\s{2})"
     r"|(?:[A-Z][a-z]{2}|UTC|GMT)(?=[\s\]]))"
 )
-CALM = r"(?!\s*(?i:0|none|null|nil|no|false)\b)"
+CALM = r"(?!\s*(?i:0|none|null|nil|no|false)\s*(?:$|[,;.)\]|]))"
 FIRSTS = "".join(sorted({letter for word in KNOWN for letter in (word[0], word[0].upper())}))
 KEY = r"(?=[lLsSpP])(?i:level|lvl|severity|sev|prio|priority|loglevel)\s?[:=]\s?[\"']?"
 WITHIN = rf"\[[^\[\]\"']{{0,80}}[\s,:|](?P<within>{WORDS})(?=[\s,:|(\]])[^\[\]\"]{{0,120}}\]"
+OPENS_TIME, LEVELS = "0123456789[({<@", FIRSTS + "DIWEFCNVTX"
+NAMES = (
+    "Mon Tue Wed Thu Fri Sat Sun Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec jan feb mar apr jun jul aug sep oct "
+)
+NAMES += "may nov dec"
+"""What a time may begin with, beside a number."""
 MARK = (
-    rf"(?:(?=[\[(<{{])(?:.\s*(?:[a-z_]++[:.])?(?P<boxed>{WORDS}|[DIWEFCNVT]|EE|WW|II)\s*(?:[#/(][^\]\[>]{{0,60}})?[\])>}}]"
+    rf"(?:(?=[\[(<{{])(?:.\s*(?:[a-z_]++[:.]|[A-Z]++_)?(?P<boxed>{WORDS}|[DIWEFCNVT]|EE|WW|II)\s*(?:[#/(][^\]\[>]{{0,60}})?[\])>}}]"
     rf"|{WITHIN}|\[(?P<letter>[DIWEFC]) \d[^\[\]]{{0,80}}\])"
-    rf"|(?=[{FIRSTS}])(?:(?P<upper>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|$)"
-    rf"|(?P<said>{WORDS})(?=\s?[:|!/]{CALM}|\t|\s-\s|\s{{2}}|\s[\w./-]+(?:\[\d+\]| :)))"
-    rf"|{KEY}(?P<keyed>{WORDS})\b|[A-Za-z]\w{{0,40}}+[.-](?P<channel>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|$)"
-    r"|(?P<short>[DIWEFCNVT])(?=[!>]|:?\s+[\[(<{]|\s{2}|\s[\w./-]{1,60}[:.(\[])"
+    rf"|(?=[{FIRSTS}])(?:(?P<upper>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|\d+\[|$)"
+    rf"|(?P<said>{WORDS})(?:\(\d+\))?(?=\s?[:|!/]{CALM}|\t|\s-\s|\s{{2}}|\s['\[(]|\s[\w./-]+(?:\[\d+\]| :| \[)))"
+    rf"|[A-Z]{{3,}}_(?P<compound>{CAPITALS})(?=[\s\]:])|(?=[A-Z]{{3,6}}\d{{3,5}}(?P<ident>[IWEFC])[:\s])"
+    rf"|{KEY}(?:[A-Z]+_)?(?P<keyed>{WORDS})(?![A-Za-z_])|[A-Za-z]\w{{0,40}}+[.-](?P<channel>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|$)"
+    r"|(?P<short>[DIWEFCNVT])(?=[!>]|:?\s+[\[(<{]|\s{2}|\s[\w./-]{1,60}[:.(\[]|\s[A-Z]{2,}\s)"
     rf"|(?P<small>[diwefc])(?=\s+[A-Z]\w+\s{{2,}})|[a-z]++(?:,[a-z]++)*?,(?P<listed>{WORDS})(?=[\s,])"
     r"|%[A-Z][A-Z\d_]*-(?:[A-Z\d_]+-)?(?P<digit>[0-7])-[A-Z\d_]+(?=:))"
 )
@@ -78,11 +81,15 @@ TIMELESS = re.compile(
     rf"|[A-Z]\w{{0,40}}+-(?:[A-Z]+-)?(?P<channel>{CAPITALS})(?= \*\*:)|[\[<(](?P<boxed>{WORDS})[\])>])"
     rf"|#*[\[<(](?P<alone>{WORDS}|EE|WW|II)(?:[#/(][^\]\[>]{{0,60}})?[\])>]"
     rf"|(?=\[[^\[\]]*\d){WITHIN}|\[[^\[\]\"']{{0,80}}[\s,:|](?P<last>{CAPITALS})\]"
-    rf"|\"(?P<quoted>{WORDS})\",\"(?:[^\"]*\",\")*|(?P<padded>{CAPITALS}) +(?=[\w:.]+ +> ))"
+    rf"|\"(?P<quoted>{WORDS})\",\"(?:[^\"]*\",\")*|(?P<padded>{CAPITALS}) +(?=[\w:.]+ +> )"
+    rf"|[\w.$-]{{1,40}} (?:(?P<spaced>{CAPITALS})(?=:\s)|(?P<titled>Error|Warning)(?= at \S+:\d)))"
 )
 """The level of a line without a time."""
-NAME = re.compile(r"([\w.$-]+)(?: - |: | \| | )")
+NAME = re.compile(r"([\w.$-]+)(?: - |: | \| )")
 """The logger, where it comes first."""
+
+CODES = re.compile(r"\W*\d+(?:[,;] *\w+: ?\d+)+\.?$")
+"""A message of numbers alone: what happened stands in the next line of the same moment, as SQL Server writes it."""
 
 
 @dataclass(frozen=True, slots=True)

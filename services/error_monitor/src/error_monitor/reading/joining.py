@@ -2,7 +2,7 @@
 
 import re
 
-from error_monitor.reading import crashes, foreign, languages, repeated, runtimes, tracebacks
+from error_monitor.reading import crashes, foreign, frames, languages, repeated, runtimes, tracebacks
 from error_monitor.reading.crashtable import Crash
 from error_monitor.reading.headers import Header, header_of
 from error_monitor.reading.line import Line
@@ -39,7 +39,7 @@ LABEL = re.compile(r"[\w-]{1,30}: ")
 LOOSE_CHARS = 300
 PATIENCE = 200
 """How many records of its stream an interrupted traceback waits for its rest."""
-HEAD_LINES = 60
+HEAD_LINES, ABOVE_LINES = 60, 8
 CONTINUES = ("", " ", "\t", "|", ">")
 """What the first lines of a stream begin with where they are the rest of a traceback."""
 HABIT, BARE_HABIT = 20, 2
@@ -55,8 +55,10 @@ class Joiner:
         self.waiting: Open | None = None
         self.headered = False
         self.fresh = True
-        self.before: Line | None = None
-        """The last line, where it stands in no record: a stack may follow that names no exception."""
+        self.above: list[Line] = []
+        """A line in no record, and the indented ones below it: a stack may follow that names no exception."""
+        self.told: list[Line] = []
+        """Warnings of JSON, which the stack of an exception may follow as a record of its own."""
         self.head: list[Line] = []
         self.stack = False
         self.timeless = False
@@ -76,9 +78,17 @@ class Joiner:
             self._whole(line)
         elif self.open is not None or self._matters(line):
             self._text(line)
-        is_title = header is None and self.open is None and not line.whole and line.text[:1] not in CONTINUES
-        self.before = line if is_title else None
+        self._look_back(line, is_text=header is None and self.open is None and not line.whole)
         return self._taken() if self.ended else self.ended
+
+    def _look_back(self, line: Line, *, is_text: bool) -> None:
+        """Keep a line that stands in no record, and the indented ones below it."""
+        if not is_text:
+            self.above = []
+        elif line.text[:1] not in CONTINUES:
+            self.above = [line]
+        elif self.above:
+            self.above = [*self.above, line] if line.text and len(self.above) < ABOVE_LINES else []
 
     def flush(self) -> list[Open]:
         """End what is open: the input is over."""
@@ -89,8 +99,12 @@ class Joiner:
     def pending(self) -> list[Line]:
         """The lines of what is open: fed again, they open it again."""
         records = [record for record in (self.waiting, self.open) if record]
-        before = [self.before] if self.before else []
-        return [line for record in records for line in (*record.lines, *record.blanks)] or self.head or before
+        return (
+            [line for record in records for line in (*record.lines, *record.blanks)]
+            or self.head
+            or self.above
+            or self.told
+        )
 
     def cut_off(self) -> bool:
         """Return whether what is pending is the rest of a traceback whose beginning was never seen."""
@@ -107,7 +121,8 @@ class Joiner:
             return True
         text = line.text
         if text[:1] in (" ", "\t"):
-            return text.lstrip().startswith("at ") or any(hint in text for hint in HINTS) or bool(crashes.begun(text))
+            known = text.lstrip().startswith("at ") or bool(frames.HINT.search(text))
+            return known or any(hint in text for hint in HINTS) or bool(crashes.begun(text))
         return any(hint in text for hint in HINTS) or bool(crashes.begun(text))
 
     def _record(self, line: Line, header: Header) -> None:
@@ -116,7 +131,7 @@ class Joiner:
         if self.open and repeated.same_call(self.open, line, header, starts=starts):
             return
         self._interrupt()
-        self.headered, self.fresh, self.stack = self.headered or not header.alone, False, False
+        self.headered, self.fresh, self.stack = (self.headered or not header.alone, False, False)
         if self.head:
             self.head = []
         if header.level in ALARMING:
@@ -138,7 +153,7 @@ class Joiner:
         if record is None:
             return
         if found := tracebacks.START_WITHIN.search(header.message):
-            record.traceback, record.phase = True, "group" if found["group"] else "frames"
+            record.traceback, record.phase = (True, "group" if found["group"] else "frames")
         elif escaped := tracebacks.unescaped(line.text):
             line.exception, record.traceback = escaped, True
 
@@ -147,6 +162,8 @@ class Joiner:
         if header.level not in ALARMING:
             self.timeless = self.timeless or header.message != line.text
             return False
+        if self.open and self.open.phase == "named" and self.open.lines[-1].text.endswith(":"):
+            return True
         record = self.open if self.open and self.open.phase == "text" else None
         is_below = bool(
             record
@@ -164,8 +181,22 @@ class Joiner:
         """An application's own JSON record is complete in itself."""
         self._interrupt()
         self.headered, self.fresh, self.head = True, False, []
+        if line.exception is None and line.level == "warning":
+            self._warned(line)
+            return
+        self.told = []
         if line.exception is not None or line.level in REPORTED:
             self.ended.append(Open(level=line.level, phase="text", lines=[line], traceback=line.exception is not None))
+
+    def _warned(self, line: Line) -> None:
+        """Take a warning of JSON. Sidekiq's are the job, the exception and the stack of one error."""
+        if self.told and languages.STACK.match(line.text):
+            self.ended.append(Open(level="error", phase="stack", lines=[*self.told, line], traceback=True))
+            self.told = []
+        elif self.told and not self.told[-1].text.startswith("{"):
+            self.told = [line]
+        else:
+            self.told = [*self.told[-1:], line]
 
     def _interrupt(self) -> None:
         """Close what is open. An unfinished traceback waits: another writer's record may stand in its midst."""
@@ -238,7 +269,7 @@ class Joiner:
         text, fresh = line.text, self.fresh
         self.fresh = False
         row = crashes.begun(text)
-        if row and (self.before or not row.above):
+        if row and (len(self.above) == 1 or not row.above):
             self._crash(row, line)
         elif "most recent call last" in text:
             self._opening(line, calm=calm)
@@ -249,8 +280,11 @@ class Joiner:
             self._cut(line)
         elif self._exceptional(line):
             return
-        elif foreign.framed(text) and (fresh or self.before):
+        elif foreign.framed(text) and (fresh or len(self.above) == 1):
             self._untyped(line)
+        elif self.above and frames.framed(text):
+            self.head = self.above
+            self._open(Open(level=None, phase="loose", stamped=line.stamped), line)
         elif fresh or self.head:
             self._beginning(line, text)
         elif line.level in REPORTED and text.strip():
@@ -273,12 +307,12 @@ class Joiner:
 
     def _crash(self, row: Crash, line: Line) -> None:
         """A crash of the table; the line above may be its first."""
-        self.head = [self.before] if self.before and row.above else []
+        self.head = self.above if row.above else []
         self._open(Open(level=row.level, phase="crash", crash=row, traceback=True, stamped=line.stamped), line)
 
     def _untyped(self, line: Line) -> None:
         """A stack without the name of an exception: below a line of words, or cut off by the window."""
-        self.head = [self.before] if self.before else []
+        self.head = self.above
         self._open(Open(level="error", phase="stack", traceback=True, stamped=line.stamped), line)
 
     def _reported(self, line: Line) -> None:

@@ -34,7 +34,7 @@ FIELDED = {
     "debug": "verbose verb fine finer finest debu dbug trac trce",
     "info": "information informational display informação información информация 信息 情報 정보",
     "warning": "warni wrng warnung avertissement advertencia aviso avviso предупреждение 警告 경고",
-    "error": "erro eror sever failure fehler erreur errore fout ошибка schwerwiegend grave 错误 エラー 오류 严重",
+    "error": "erro eror sever fail failure fehler erreur errore fout ошибка schwerwiegend grave 错误 エラー 오류 严重",
     "critical": "crt fat fata emer pani fatale kritisch critique crítico",
 }
 """What names a level only in a field of its own: behind a time, before one, or in brackets."""

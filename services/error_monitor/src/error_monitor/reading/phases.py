@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from error_monitor.reading import crashes, dialects, foreign, languages, runtimes, tracebacks
+from error_monitor.reading import crashes, dialects, foreign, frames, heads, languages, runtimes, tracebacks
 from error_monitor.reading.crashtable import Crash
 from error_monitor.reading.headers import Header
 from error_monitor.reading.line import Line
@@ -101,7 +101,7 @@ def _text(record: Open, line: Line) -> bool:
         return False
     if OPENER.match(line.text) and record.header and not OPENER.match(record.header.message):
         return False
-    goes_far = foreign.STACK.match(line.text) or len(record.lines) > 4
+    goes_far = foreign.STACK.match(line.text) or frames.framed(line.text) or len(record.lines) > 4
     if record.level is None and not _made_at(record, line) and goes_far:
         return _named(record, line)
     return record.add(line)
@@ -147,7 +147,8 @@ def _boxed(record: Open, line: Line) -> bool:
 def _named(record: Open, line: Line) -> bool:
     """Below a bare `Type: message`, which may have a few more lines: only a stack makes it an event."""
     is_far = record.phase == "named" and len(record.lines) > 1
-    if not (foreign.framed(line.text) if is_far else foreign.STACK.match(line.text)):
+    is_frame = foreign.framed(line.text) if is_far else foreign.STACK.match(line.text)
+    if not (is_frame or frames.framed(line.text)):
         goes_on = record.phase == "named" and len(record.lines) < _SAID_LINES
         return goes_on and not _begins(record, line) and record.add(line)
     record.level = "error"
@@ -167,13 +168,28 @@ def _foreign_stack(record: Open, line: Line) -> bool:
     """Inside the stack of another language."""
     rust = foreign.RUST.match(record.lines[0].text) if len(record.lines) == 1 else None
     shown = line.text[0] == " " and len(record.lines) <= _SHOWN and languages.RUBY.match(record.lines[0].text)
-    belongs = foreign.stacked(line.text) or shown or _braced(record) or (rust and rust["below"])
+    caused = line.text[0] == " " and record.lines[-1].text == "Caused by:"
+    belongs = (
+        foreign.stacked(line.text)
+        or frames.framed(line.text)
+        or caused
+        or shown
+        or _braced(record)
+        or (rust and rust["below"])
+    )
     return bool(belongs) and record.add(line)
 
 
 def _braced(record: Open) -> bool:
     """Tell whether a line stands in the braces in which Node prints what an error has beside its stack."""
     return record.lines[-1].text != "}" and any(line.text.endswith(" {") for line in record.lines[-_BRACED:])
+
+
+def _loose(record: Open, line: Line) -> bool:
+    """Below what may be the first frame of a stack in an unknown grammar: a second one makes it an event."""
+    if frames.framed(line.text):
+        record.traceback, record.level = True, "error"
+    return line.text[0] in " \t" and record.add(line)
 
 
 def _crash(record: Open, line: Line) -> bool:
@@ -237,6 +253,8 @@ def _apart(record: Open, line: Line) -> bool:
 
 def _foreign(record: Open, line: Line) -> bool:
     """Return whether a line with a time of its own stands among lines that have none."""
+    if record.header and len(record.lines) == 1 and heads.CODES.match(record.header.message):
+        return line.time not in (record.header.time, record.lines[0].time)
     alone = not record.stamped or bool(record.header and record.header.logger == dialects.PHP_LOGGER)
     return line.stamped and alone and line.text[0] not in " \t"
 
@@ -257,5 +275,6 @@ PHASES: dict[str, Callable[[Open, Line], bool]] = {
     "message": _message,
     "stack": _foreign_stack,
     "named": _named,
+    "loose": _loose,
     "crash": _crash,
 }

@@ -24,6 +24,7 @@ FIELDS = (
     "partial",
     "joined",
     "part",
+    "whole",
 )
 
 
