@@ -1,10 +1,12 @@
-"""The pytest of a warm `testbay run`: forked from what its Python has imported, as a start takes most of a short run.
+"""Being a fork of a Python that has imported much: its beginning and its end, and the pytest of a warm `testbay run`.
 
-What stands between testbay and pytest is real: the reaper's processes, their signals, descriptors and exit codes.
-testbay's own modules are forgotten, and imported again as pytest rewrites them.
+That pytest is forked, too, as a start takes most of a short run. What stands between testbay and pytest is real: the
+reaper's processes, their signals, descriptors and exit codes. testbay's own modules are forgotten, and imported again
+as pytest rewrites them.
 """
 
 import atexit
+import contextlib
 import gc
 import importlib
 import io
@@ -23,6 +25,49 @@ _FILTERS = warnings.filters[:]
 _KEPT: list[object] = []  # an object that is finalised here could close a descriptor of ours
 
 
+class End:
+    """The end of a forked Python, whatever the block raises, without its last step.
+
+    That one finalises every library, and so copies the memory of the fork: it takes longer than most calls.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> NoReturn:
+        asked = error.code if isinstance(error, SystemExit) else int(error is not None)
+        if kind is not None and error is not None and not isinstance(error, SystemExit):
+            sys.excepthook(kind, error, trace)
+        elif isinstance(asked, str):
+            sys.stderr.write(f"{asked}\n")
+        code = asked if isinstance(asked, int) else int(asked is not None)
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        for found in gc.get_objects():  # those from before the fork are frozen
+            if issubclass(type(found), io.IOBase):
+                with contextlib.suppress(OSError, ValueError):
+                    found.flush()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (AttributeError, OSError, ValueError):
+            sys.exit(code)  # nothing reads it, or it is closed: Python knows what to make of that
+        if isinstance(error, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        os._exit(code)
+
+
+def close_others() -> None:
+    """Close all descriptors but the three streams; where their limit is high, `os.closerange` takes long."""
+    for descriptor in [int(name) for name in os.listdir("/proc/self/fd")]:  # noqa: PTH208 - pathlib is slower
+        if descriptor > 2:
+            with contextlib.suppress(OSError):  # that of the list itself
+                os.close(descriptor)
+
+
 class _Child(subprocess.Popen[bytes]):
     """A child that we forked ourselves."""
 
@@ -31,7 +76,7 @@ class _Child(subprocess.Popen[bytes]):
         vars(self).update(facts, pid=pid, args=[], returncode=None, stdin=None, stdout=None, stderr=None)
 
 
-def install(as_at_its_start: Callable[[Mapping[str, str]], bool], close_others: Callable[[], None]) -> None:
+def install(as_at_its_start: Callable[[Mapping[str, str]], bool]) -> None:
     """Have testbay fork for the pytest that it would start, with variables for which that is the same."""
     process: Any = importlib.import_module("testbay.process")
     start = process.spawn
@@ -95,26 +140,5 @@ def _become(words: list[str], environ: Mapping[str, str]) -> None:
     sys.orig_argv[:] = words
     out, err = (io.TextIOWrapper(io.FileIO(stream, "w", closefd=False)) for stream in (1, 2))
     vars(sys).update(stdout=out, stderr=err, __stdout__=out, __stderr__=err)
-    with _End():
+    with End():
         exec(words[3], {"__name__": "__main__"})  # noqa: S102 - what our own command line says
-
-
-class _End:
-    """The end of a Python, whatever the block raises; only the last collections are left out."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> NoReturn:
-        code: object = error.code if isinstance(error, SystemExit) else None if error is None else 1
-        if kind is not None and error is not None and not isinstance(error, SystemExit):
-            sys.excepthook(kind, error, trace)
-        elif isinstance(code, str):
-            sys.stderr.write(f"{code}\n")
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(code if isinstance(code, int) else int(code is not None))

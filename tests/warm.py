@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -62,22 +63,35 @@ class Warm:
         self._address = f"\0testbay-warm-{os.getpid()}-{id(self)}"
         self._python: subprocess.Popen[bytes] | None = None
 
-    def run(self, arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> Ended:
-        """Run the program to its end, with both outputs in one."""
+    def run(
+        self, arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str], said: str = "", apart: bool = False
+    ) -> Ended:
+        """Run the program to its end, with this on its standard input; both outputs are one, unless `apart`."""
         argv = [sys.executable, "-m", self._order[1], *arguments]
         request = repr(["", argv[3:], str(cwd), dict(environ)]).encode()
         if _at_its_start(environ) != _at_its_start(self._environ) or len(request) > _MESSAGE_BYTES:
-            return subprocess.run(argv, cwd=cwd, env=environ, text=True, errors="replace", check=False, **ONE_OUTPUT)
+            how: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE if apart else subprocess.STDOUT}
+            how |= {"cwd": cwd, "env": environ, "input": said, "text": True, "errors": "replace"}
+            return subprocess.run(argv, check=False, **how)
         self._start()
         ours, theirs = os.pipe()
-        with os.fdopen(ours, encoding="utf-8", errors="replace") as output, _socket() as channel:
+        with (
+            os.fdopen(ours, encoding="utf-8", errors="replace") as output,
+            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as error,
+            tempfile.TemporaryFile("w+", encoding="utf-8") as given,
+            _socket() as channel,
+        ):
+            given.write(said)
+            given.seek(0)
             try:
                 channel.connect(self._address)
-                socket.send_fds(channel, [request], [theirs, theirs])
+                socket.send_fds(channel, [request], [theirs, error.fileno() if apart else theirs, given.fileno()])
             finally:
                 os.close(theirs)
-            said = output.read()
-            return Ended(argv, int(channel.recv(_MESSAGE_BYTES)), said)
+            out = output.read()
+            code = int(channel.recv(_MESSAGE_BYTES))
+            error.seek(0)
+            return Ended(argv, code, out, error.read())
 
     def lead(self, program: Path, other: Path, *, ending: str = "") -> None:
         """Write a program that is run here. It is no child of its caller, whose end sends it SIGTERM.
@@ -124,16 +138,16 @@ def _at_its_start(environ: Mapping[str, str]) -> dict[str, str]:
 
 def main(listening: int, first: str, module: str, *imported: str) -> str:
     """Fork for each call until our standard input ends; return only in a call: the file to run, or nothing."""
-    forked = importlib.import_module("forked") if module == "testbay" else None
+    forked = importlib.import_module("forked")
     sys.path.pop(0)  # the folder of this file
     exec(first, {})  # noqa: S102 - a test's own words
     for name in imported:
         found = importlib.import_module(name.removesuffix(".*"))
         for each in _inside(found) if name.endswith(".*") else ():
             importlib.import_module(each)
-    if forked:
+    if module == "testbay":
         ours = _at_its_start(os.environ)
-        forked.install(lambda environ: _at_its_start(environ) == ours, _close_others)
+        forked.install(lambda environ: _at_its_start(environ) == ours)
     gc.collect()
     gc.freeze()  # a call's own collections pass over what was there before it
     return _serve(socket.socket(fileno=listening), module)
@@ -143,14 +157,6 @@ def _inside(package: ModuleType) -> Iterator[str]:
     """The modules in a package, at any depth, except its commands."""
     found = pkgutil.walk_packages(getattr(package, "__path__", ()), f"{package.__name__}.")
     return (each.name for each in found if not each.name.endswith(".__main__"))
-
-
-def _close_others() -> None:
-    """Close all descriptors but the three streams; where their limit is high, `os.closerange` takes long."""
-    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-        if descriptor > 2:
-            with suppress(OSError):  # that of the list itself
-                os.close(descriptor)
 
 
 def _serve(listener: socket.socket, module: str) -> str:
@@ -204,7 +210,7 @@ def _become(module: str, streams: list[int], request: tuple[str, list[str], str,
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for theirs, stream in zip(streams, (1, 2, 0), strict=False):
         os.dup2(theirs, stream)
-    _close_others()
+    importlib.import_module("forked").close_others()
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environ)
@@ -220,7 +226,8 @@ def _become(module: str, streams: list[int], request: tuple[str, list[str], str,
 
 if __name__ == "__main__":
     called = main(int(sys.argv[1]), *(order := sys.argv[2:]))
-    if called:
-        runpy.run_path(called, run_name="__main__")
-    else:
-        runpy._run_module_as_main(order[1])  # type: ignore[attr-defined] # what `python -m` calls
+    with importlib.import_module("forked").End():
+        if called:
+            runpy.run_path(called, run_name="__main__")
+        else:
+            runpy._run_module_as_main(order[1])  # type: ignore[attr-defined] # what `python -m` calls

@@ -55,6 +55,7 @@ def _usual_environ() -> dict[str, str]:
 
 _CLIENTS = ("psycopg", "redis", "nats", "nats.js", "pydantic", "yaml")  # what its plugin loads sooner or later
 _PYTEST = ("_pytest.*", "pytest", "coverage", "execnet", "pdb", *_CLIENTS)
+_TESTBAY = ("testbay", "testbay.*", "httpx", "aiohttp", "jinja2")  # what its commands load sooner or later
 # A GitHub that is away is waited for for minutes: where HASTE is set they are short ones.
 HASTE = """
 import os, sys, time
@@ -64,8 +65,9 @@ def haste():
 time.monotonic = lambda: clock() * haste()
 time.sleep = lambda delay_s: sleep(delay_s / haste())
 """
-WARM = Warm("testbay", "testbay.*", *_PYTEST, environ=_usual_environ())
-WARM_STEPS = Warm("testbay", "testbay.*", *_PYTEST, environ={"PATH": os.environ["PATH"]}, first=HASTE)  # in workflows
+WARM = Warm(*_TESTBAY, *_PYTEST, environ=_usual_environ())
+WARM_STEPS = Warm(*_TESTBAY, *_PYTEST, environ={"PATH": os.environ["PATH"]}, first=HASTE)  # in workflows
+WARM_AWS = Warm(*_TESTBAY, "boto3", "botocore.client", environ={"PYTHONPATH": os.pathsep.join(sys.path)})
 WARM_PYTEST = Warm("pytest", *_PYTEST, environ=_usual_environ())
 
 
@@ -264,7 +266,9 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 done = guest.run("exec", "--", "true")
                 assert done.code == 0, done.out
     _TEMPLATES.extend((shared / "cache/templates", shared / "visited/cache/templates"))
-    with contextlib.closing(WARM), contextlib.closing(WARM_PYTEST), contextlib.closing(WARM_STEPS):
+    with contextlib.ExitStack() as warm:
+        for python in (WARM, WARM_PYTEST, WARM_STEPS, WARM_AWS):
+            warm.callback(python.close)
         yield
     _TEMPLATES.clear()
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.system.conftest import Done
+from tests.system.conftest import WARM_AWS, Done
 
 from testbay import process
 
@@ -196,9 +196,9 @@ class Shop:
 
     def run(self, *arguments: str, **environ: str) -> Done:
         """Run it to its end."""
-        child = self.start(*arguments, **environ)
-        out, _ = child.communicate(timeout=60)
-        return Done(child.returncode, out)
+        env = {name: value for name, value in (self.environ | environ).items() if value}
+        done = WARM_AWS.run(["with-secrets", *arguments], cwd=self.project, environ=env)
+        return Done(done.returncode, done.stdout)
 
     def type(self, script: str) -> Done:
         """A script at a shell's prompt, outside of any job."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.samples.guests import tool
-from tests.system.conftest import Bay, Done, link_templates
+from tests.system.conftest import WARM_PYTEST, Bay, Done, link_templates
 from tests.system.fakes.pages import write
 
 from testbay.fixtures import eventually
@@ -65,17 +65,8 @@ class Guest(Bay):
 
     def pytest(self, *arguments: str, **environ: str) -> Done:
         """Plain pytest, as the stranger calls it."""
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
-            cwd=self.project,
-            env=self.environ | environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=90,
-        )
+        argv = ["-p", "no:cacheprovider", *arguments]
+        done = WARM_PYTEST.run(argv, cwd=self.project, environ=self.environ | environ)
         return Done(done.returncode, done.stdout)
 
 

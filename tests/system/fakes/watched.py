@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import httpx
 from aiosmtpd.controller import Controller
+from tests.system.conftest import WARM
 
 from testbay.fixtures import eventually
 from testbay.ports import hold
@@ -64,9 +65,8 @@ class Watch:
 
     def call(self, *arguments: str) -> tuple[int, str]:
         """Another command in the same project."""
-        child = self.popen(*arguments)
-        said, _ = child.communicate(timeout=90)
-        return child.returncode, said
+        done = WARM.run(arguments, cwd=self.folder, environ=self.environ)
+        return done.returncode, done.stdout
 
     def _listen(self, child: "subprocess.Popen[str]") -> None:
         assert child.stdout is not None

@@ -3,15 +3,13 @@
 import os
 import random
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system.conftest import REPOSITORY, Done
+from tests.system.conftest import REPOSITORY, WARM, Done
 from tests.system.fakes.pages import write
 
 from testbay.production.checks.report import Report, Result, read
@@ -52,9 +50,7 @@ def report(folder: Path, hours_ago: float, *, health_s: float = 0.1, control_s: 
 
 
 def call(folder: Path, *argv: str | Path) -> Done:
-    done = subprocess.run(
-        [sys.executable, "-m", "testbay", *argv], cwd=folder, env=CLEAN, capture_output=True, text=True, check=False
-    )
+    done = WARM.run([*map(str, argv)], cwd=folder, environ=CLEAN, apart=True)
     return Done(done.returncode, done.stdout + done.stderr)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.system.conftest import Done
+from tests.system.conftest import WARM, Done
 from tests.system.fakes.fake_github import TOKEN, FakeGitHub, Fault
 from tests.system.fakes.fake_slack import KEY, FakeSlack
 from tests.system.fakes.monitor import report, result
@@ -41,14 +41,12 @@ def call(github: FakeGitHub, found: Report | str, *options: str, cwd: Path | Non
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "TESTBAY_", "SLACK_"))
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "testbay", "incidents", "-", *options],
-        cwd=cwd,
-        env={**clean, **github.environ, **environ},
-        input=found if isinstance(found, str) else found.as_json(),
-        capture_output=True,
-        text=True,
-        check=False,
+    done = WARM.run(
+        ["incidents", "-", *options],
+        cwd=cwd or Path.cwd(),
+        environ={**clean, **github.environ, **environ},
+        said=found if isinstance(found, str) else found.as_json(),
+        apart=True,
     )
     return Done(done.returncode, done.stdout + done.stderr)
 
@@ -57,12 +55,11 @@ def test_a_workflow_opens_updates_and_closes(github: FakeGitHub, tmp_path: Path)
     """A file or standard input, a line for each issue, and code 0 when the issues say what the report does."""
     file = tmp_path / "report.json"
     file.write_text(report(github.now, BAD).as_json())
-    first = subprocess.run(
-        [sys.executable, "-m", "testbay", "incidents", file, "--last-good", "a" * 40],
-        env={**os.environ, **github.environ, "GITHUB_RUN_ID": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
+    first = WARM.run(
+        ["incidents", str(file), "--last-good", "a" * 40],
+        cwd=tmp_path,
+        environ={**os.environ, **github.environ, "GITHUB_RUN_ID": "1"},
+        apart=True,
     )
     github.pass_time(hours=6)
     second = call(github, report(github.now, result("health", "pass")), "--close-after", "1", GITHUB_RUN_ID="2")

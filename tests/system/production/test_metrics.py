@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -13,7 +12,7 @@ from typing import Any, Self
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.system.conftest import REPOSITORY, Done
+from tests.system.conftest import REPOSITORY, WARM, Done
 from tests.system.fakes.monitor import report, result
 from tests.system.fakes.served import Served
 
@@ -35,15 +34,7 @@ HOSTILE = 'a"b\\c\nd\r{}=,# \u2028\x00é'
 
 def call(folder: Path, found: Report, *argv: str, **environ: str) -> Done:
     """With the report on standard input."""
-    done = subprocess.run(
-        [sys.executable, "-m", "testbay", "metrics", "-", *argv],
-        cwd=folder,
-        env=CLEAN | environ,
-        input=found.as_json(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = WARM.run(["metrics", "-", *argv], cwd=folder, environ=CLEAN | environ, said=found.as_json(), apart=True)
     return Done(done.returncode, done.stdout + done.stderr)
 
 
