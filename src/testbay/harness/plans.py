@@ -19,9 +19,9 @@ class ProcessPlan(TypedDict):
     """The plan of one server for the embedded engine.
 
     `{port}` in argv becomes the port that the guard could hold. `prepare` makes the folder `data`, unless the
-    `template` (a folder of the cache, empty for none) can be copied there. `stop_signal` discards the data,
-    `pause_signal` keeps it. A `caged` server runs as an ordinary user, writes only its home and reads `reads` (see
-    engines.sandbox).
+    `template` (a file of the cache, empty for none) can be copied there, or `initial`, what `prepare` made before.
+    `stop_signal` discards the data, `pause_signal` keeps it. A `caged` server runs as an ordinary user, writes only its
+    home and reads `reads` (see engines.sandbox).
     """
 
     name: str
@@ -34,6 +34,7 @@ class ProcessPlan(TypedDict):
     prepare: list[Preparation]
     data: str
     template: str
+    initial: str
     argv: list[str]
     env: dict[str, str]
     caged: bool
@@ -67,6 +68,7 @@ def process_plan(
         "prepare": prepare or [],
         "data": str(home / "data"),
         "template": "",
+        "initial": "",
         "argv": argv,
         "env": env or {},
         "caged": reads is not None,

@@ -89,8 +89,18 @@ class Embedded:
         warm = bool(server["template"]) and templates.restore(Path(server["template"]), Path(server["data"]))
         if server["template"]:
             self._report({"warm": {server["name"]: warm}})
-        for step in () if warm else server["prepare"]:
+        if not warm:
+            self._initialise(server)
+
+    def _initialise(self, server: ProcessPlan) -> None:
+        """Make the data directory, or copy what the same steps made before."""
+        data = Path(server["data"])
+        if server["initial"] and templates.restore(Path(server["initial"]), data):
+            return
+        for step in server["prepare"]:
             self._run_step(server, step)
+        if server["initial"]:
+            templates.save(Path(server["initial"]), data)
 
     def _run_step(self, server: ProcessPlan, step: Preparation) -> None:
         """Run a preparation to its end. If we die, SIGTERM ends it: initdb hands it on, so shared memory is freed."""

@@ -95,7 +95,8 @@ def _native_plans(request: Request, home: Path) -> list[ProcessPlan]:
     for name, service in request.services.items():
         server = ROOMS[name].plan(service, request.servers[name], home / name)
         server["port"], server["fixed_port"] = _port(request, name)
-        server["template"] = request.template if name == "postgres" else ""
+        if name == "postgres":
+            server["template"], server["initial"] = request.template, request.initial
         server["reads"] += [*_data_folders(request.manifest), *request.named] if name == "postgres" else []
         plans.append(server)
     return plans

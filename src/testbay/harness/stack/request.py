@@ -20,6 +20,7 @@ from testbay.harness.dependencies.postgres import image, mounts, programs
 from testbay.harness.engines import docker
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.interpreter import choose as choose_python
+from testbay.harness.plans import ProcessPlan
 from testbay.harness.stack import cachefolder, containers, exports, passwords
 from testbay.harness.stack.choice import Choice, choose
 from testbay.harness.stack.migrations import sql
@@ -88,16 +89,31 @@ class Request:
 
         A `migrate` command is not part of its hash: no one knows which files it reads, so it runs each time.
         """
-        if self.engine != "embedded" or self.settings.cold or "postgres" not in self.services:
+        if self._plan is None:
             return ""
-        home = Path("home")
-        made = ROOMS["postgres"].plan(self.services["postgres"], self.servers["postgres"], home)
+        started = [self._plan["argv"], self.services["postgres"].environment]
+        return self._entry("", *started, self._set_up(), self._migrations())
+
+    @property
+    def initial(self) -> str:
+        """The cache entry for what initdb made, which a start with other migrations copies; empty as for those."""
+        return self._entry("initial-")
+
+    @cached_property
+    def _plan(self) -> ProcessPlan | None:
+        """The plan of the database, if its data is kept."""
+        if self.engine != "embedded" or self.settings.cold or "postgres" not in self.services:
+            return None
+        return ROOMS["postgres"].plan(self.services["postgres"], self.servers["postgres"], Path("home"))
+
+    def _entry(self, kind: str, *more: object) -> str:
+        """A cache entry for data made from the plan and `more`."""
+        if self._plan is None:
+            return ""
         server = [str(self.servers["postgres"].program), self.servers["postgres"].version]
-        started = [made[key] for key in ("prepare", "files", "argv", "env")]
-        made_of = [self.services["postgres"].environment, self._set_up(), self._migrations()]
-        parts = [server, *started, *made_of, metadata.version("testbay")]
+        parts = [server, *(self._plan[key] for key in ("prepare", "files", "env")), *more, metadata.version("testbay")]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        return str(self.settings.cache_dir / "templates" / digest)
+        return str(self.settings.cache_dir / "templates" / f"{kind}{digest}")
 
     def with_password(self, password: str) -> "Request":
         """The request as one stack starts it: with a password where the compose file sets none."""
