@@ -11,6 +11,7 @@ import gc
 import importlib
 import io
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -60,10 +61,10 @@ class End:
         os._exit(code)
 
 
-def close_others() -> None:
-    """Close all descriptors but the three streams; where their limit is high, `os.closerange` takes long."""
+def close_others(handed: Sequence[int] = ()) -> None:
+    """Close all descriptors but the three streams and these; where their limit is high, `os.closerange` takes long."""
     for descriptor in [int(name) for name in os.listdir("/proc/self/fd")]:  # noqa: PTH208 - pathlib is slower
-        if descriptor > 2:
+        if descriptor > 2 and descriptor not in handed:
             with contextlib.suppress(OSError):  # that of the list itself
                 os.close(descriptor)
 
@@ -87,12 +88,13 @@ def install(as_at_its_start: Callable[[Mapping[str, str]], bool]) -> None:
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
         output: IO[bytes] | None = None,
+        handed: Sequence[int] = (),
         **more: Any,
     ) -> Any:
         words = [os.fspath(word) for word in argv]
-        is_pytest = words[:3] == [sys.executable, "-P", "-c"] and "run_module('pytest'" in words[3]
+        is_pytest = words[:2] == [sys.executable, "-P"] and words[2].endswith("/startpytest.py")
         if not is_pytest or env is None or cwd is None or not as_at_its_start(env):
-            return start(argv, env=env, cwd=cwd, output=output, **more)
+            return start(argv, env=env, cwd=cwd, output=output, handed=handed, **more)
         if child := os.fork():
             return _Child(child)
         try:
@@ -100,7 +102,7 @@ def install(as_at_its_start: Callable[[Mapping[str, str]], bool]) -> None:
             process.die_with_parent(signal.SIGTERM)
             for stream in (1, 2) if output else ():
                 os.dup2(output.fileno(), stream)  # type: ignore[union-attr]
-            close_others()
+            close_others(handed)
             os.chdir(cwd)
             _split(process)
             _become(words, env)
@@ -136,9 +138,9 @@ def _become(words: list[str], environ: Mapping[str, str]) -> None:
     importlib.invalidate_caches()
     warnings.filters[:] = _FILTERS  # type: ignore[index]
     sys.path[:] = _PATH
-    sys.argv[:] = ["-c", *words[4:]]
+    sys.argv[:] = words[2:]
     sys.orig_argv[:] = words
     out, err = (io.TextIOWrapper(io.FileIO(stream, "w", closefd=False)) for stream in (1, 2))
     vars(sys).update(stdout=out, stderr=err, __stdout__=out, __stderr__=err)
     with End():
-        exec(words[3], {"__name__": "__main__"})  # noqa: S102 - what our own command line says
+        runpy.run_path(words[2], run_name="__main__")
