@@ -43,8 +43,8 @@ install_all() { # <root>
     [[ ${ENGINE:-} == compose ]] || extras=embedded${extras:+,$extras}
     # testbay itself knows what a project's files name; its part that reads them needs no package.
     [[ -n ${INSTALL:-} ]] || INSTALL=$(PYTHONPATH=$HERE/src python -c \
-        'import pathlib; from testbay.init import project, workflow
-print(workflow.packages(project.Project(root=pathlib.Path.cwd())))')
+        'import pathlib; from testbay.init import installing, project
+print(installing.arguments(project.Project(root=pathlib.Path.cwd())))')
     split "$INSTALL"
     if grep -qs -e --hash= requirements*.txt; then # pip would want a hash of testbay, too
         python -m pip install --disable-pip-version-check "${WORDS[@]}"
