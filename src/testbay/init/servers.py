@@ -166,8 +166,10 @@ def with_database(found: Servers, database: str) -> Servers:
     chosen = found.chosen
     if not database or database in chosen.makes or "postgres" not in found.needs:
         return found
-    if not chosen.names or chosen.is_of_tests:
-        return found if chosen.names else replace(found, beside=database)
+    if not chosen.names:
+        return replace(found, beside=database)
+    if chosen.is_of_tests:  # it stays as it is
+        return found
     names, key = (*chosen.names, found.own), chosen.images["postgres"][0]
     return replace(found, beside=database, missing=True, compose=names, over=key)
 

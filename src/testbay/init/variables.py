@@ -135,6 +135,8 @@ def _file(read: Read) -> str:
 def _guess(read: Read) -> str:
     """A value that lets the program start: of the variable's type, and for the hosts it answers to any."""
     words = set(read.name.upper().split("_"))
+    if "ALGORITHM" in words:
+        return '"HS256"'  # of JSON web tokens, which refuse an unknown one
     if read.name.upper().endswith("ALLOWED_HOSTS"):
         return "'[\"*\"]'" if read.is_json else '"*"'
     return _quoted(_ENGINE if {"DB", "DATABASE", "SQL"} & words and "ENGINE" in words else read.sample)

@@ -54,6 +54,13 @@ def test_the_database_that_the_tests_are_given_is_made(project: Project, file: s
     assert made.logins["postgres"].db == "shop_test"
 
 
+def test_an_algorithm_is_guessed_to_be_one(project: Project) -> None:
+    """A token's library refuses an unknown one."""
+    found = add(project, {"a.py": 'import os\nos.environ["JWT_ALGORITHM"]\n'})
+
+    assert [line.value for line in variables.environment(found, {})] == ['"HS256"']
+
+
 def test_a_prefix_of_the_projects_own_names_no_part_of_a_server(project: Project) -> None:
     """RQ_DASHBOARD_USERNAME is a login of its own pages; the address it reads says itself what it is."""
     reads = "".join(f"os.getenv('RQ_DASHBOARD_{name}')\n" for name in ("USERNAME", "PASSWORD", "REDIS_URL"))
