@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from error_monitor.reading import dialects, heads
 from error_monitor.reading.levels import LETTERS, NAMES, level_named
@@ -139,7 +140,8 @@ def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
 
 def _fields(between: str) -> bool:
     """Return whether the text between time and level is made of fields, not of a sentence."""
-    words = [word for word in between.split() if word.isalpha()]
+    fields = pairwise([*between.split(), ""])
+    words = [name for name, value in fields if name.isalpha() and not value[:1].isdigit()]
     return len(words) <= 1 and '"' not in between and "'" not in between
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from error_monitor.reading.levels import KNOWN, level_of
+from error_monitor.reading.levels import JAVA, KNOWN, level_of
 
 
 def _either(words: Iterable[str]) -> str:
@@ -38,7 +38,7 @@ STAMP = re.compile(rf"(?:(?:{BRACKETS}|\d+ ) ?){{0,4}}?[\[(<]*[ @]*(?P<time>{TIM
 """A time, by its shape."""
 NUMBERED = re.compile(r",\s+(?P<number>\d{1,2})\]")
 """Samba's level, of which 0 is the gravest, and the others are about what works."""
-GAP = r"[\s|,;:>=\u25b6\u00bb\u203a\u2013\u2014*#~!@?-]*+"
+GAP = r"[\s|,;:>=\u25b6\u00bb\u203a\u2139\u2716\u26a0\u2013\u2014*#~!@?-]*+"
 FIELD = (
     r"(?>[A-Za-z_./@%+$\\-]*+\d[\w./@%+$\\-]*+(?::[\w./@%+$\\-]++)*+|\[[^\[\]\"]{0,120}\]"
     r"|\((?:[^()\"]|\([^()]*\)){0,80}\)|<(?:[^<>\"]|<[^<>]*>){0,80}>|\{[^{}\"]{0,60}\}|'[^']{0,60}'(?=\s)"
@@ -48,6 +48,7 @@ FIELD = (
 )
 CALM = r"(?!\s*(?i:0|none|null|nil|no|false)\s*(?:$|[,;.)\]|]))"
 FIRSTS = "".join(sorted({letter for word in KNOWN for letter in (word[0], word[0].upper())}))
+FOREIGN = _either(word.upper() for word in JAVA.split())
 KEY = r"(?=[lLsSpP])(?i:level|lvl|severity|sev|prio|priority|loglevel)\s?[:=]\s?[\"']?"
 WITHIN = rf"\[[^\[\]\"']{{0,80}}[\s,:|](?P<within>{WORDS})(?=[\s,:|(\]])[^\[\]\"]{{0,120}}\]"
 OPENS_TIME, LEVELS = "0123456789[({<@", FIRSTS + "DIWEFCNVTX"
@@ -57,10 +58,10 @@ NAMES = (
 NAMES += "may nov dec"
 """What a time may begin with, beside a number."""
 MARK = (
-    rf"(?:(?=[\[(<{{])(?:.\s*(?:[a-z_]++[:.]|[A-Z]++_)?(?P<boxed>{WORDS}|[DIWEFCNVT]|EE|WW|II)\s*(?:[#/(][^\]\[>]{{0,60}})?[\])>}}]"
+    rf"(?:(?=[\[(<{{])(?:.\s*(?:[a-z_\d]++[:.]|[A-Z]++_)?(?P<boxed>{WORDS}|[DIWEFCNVT]|EE|WW|II)\s*(?:[#/(][^\]\[>]{{0,60}})?[\])>}}]"
     rf"|{WITHIN}|\[(?P<letter>[DIWEFC]) \d[^\[\]]{{0,80}}\])"
     rf"|(?=[{FIRSTS}])(?:(?P<upper>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|\d+\[|$)"
-    rf"|(?P<said>{WORDS})(?:\(\d+\))?(?=\s?[:|!/]{CALM}|\t|\s-\s|\s{{2}}|\s['\[(]|\s[\w./-]+(?:\[\d+\]| :| \[)))"
+    rf"|(?P<said>{WORDS})(?:\(\d+\))?(?=\s?[:|!/;]{CALM}|\t|\s-\s|\s{{2}}|\s['\[(]|\s[\w./-]+(?:\[\d+\]| :| \[)))"
     rf"|[A-Z]{{3,}}_(?P<compound>{CAPITALS})(?=[\s\]:])|(?=[A-Z]{{3,6}}\d{{3,5}}(?P<ident>[IWEFC])[:\s])"
     rf"|{KEY}(?:[A-Z]+_)?(?P<keyed>{WORDS})(?![A-Za-z_])|[A-Za-z]\w{{0,40}}+[.-](?P<channel>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|$)"
     r"|(?P<short>[DIWEFCNVT])(?=[!>]|:?\s+[\[(<{]|\s{2}|\s[\w./-]{1,60}[:.(\[]|\s[A-Z]{2,}\s)"
@@ -70,7 +71,7 @@ MARK = (
 BEHIND = re.compile(rf"(?:{GAP}{FIELD}){{0,10}}?{GAP}{MARK}")
 """The level of a line, behind its time."""
 FIRST = re.compile(
-    rf"(?:{BRACKETS} ?)?[\[(<]?(?P<mark>{WORDS}|[DIWEFCNVTX])[\])>]?[,:]? ?(?:- )?"
+    rf"(?:{BRACKETS} ?)?[\[(<]?(?P<mark>{WORDS}|[DIWEFCNVTX])[\])>]?[,:]? {{0,2}}(?:- )?"
     rf"(?:[\[(]*[ @]*(?P<time>{TIME})[\])>]*|\(\d{{1,12}}\))(?:\(\d+\)\?)?(?![\w.])"
 )
 """The level of a line, before its time."""
@@ -82,6 +83,7 @@ TIMELESS = re.compile(
     rf"|#*[\[<(](?P<alone>{WORDS}|EE|WW|II)(?:[#/(][^\]\[>]{{0,60}})?[\])>]"
     rf"|(?=\[[^\[\]]*\d){WITHIN}|\[[^\[\]\"']{{0,80}}[\s,:|](?P<last>{CAPITALS})\]"
     rf"|\"(?P<quoted>{WORDS})\",\"(?:[^\"]*\",\")*|(?P<padded>{CAPITALS}) +(?=[\w:.]+ +> )"
+    rf"|(?P<bare>[EWIN]|{FOREIGN})(?=: \S)"
     rf"|[\w.$-]{{1,40}} (?:(?P<spaced>{CAPITALS})(?=:\s)|(?P<titled>Error|Warning)(?= at \S+:\d)))"
 )
 """The level of a line without a time."""
@@ -108,7 +110,7 @@ def behind(text: str, at: int) -> Head | None:
     if found is None:
         return None
     group = found.lastgroup or ""
-    if found[group] in ("Error", "Exception") and found.start(group) <= at + 1:
+    if found[group] in ("Error", "Exception") and found.start(group) <= at + 1 and text[found.end()] == ":":
         return None  # what is thrown is printed so
     return _head(found[group], found.end())
 

@@ -32,12 +32,14 @@ NAMES = {
 """What names a level wherever it stands in capitals."""
 FIELDED = {
     "debug": "verbose verb fine finer finest debu dbug trac trce",
-    "info": "information informational display informação información информация 信息 情報 정보",
+    "info": "information informational infos display informação información информация 信息 情報 정보",
     "warning": "warni wrng warnung avertissement advertencia aviso avviso предупреждение 警告 경고",
     "error": "erro eror sever fail failure fehler erreur errore fout ошибка schwerwiegend grave 错误 エラー 오류 严重",
     "critical": "crt fat fata emer pani fatale kritisch critique crítico",
 }
 """What names a level only in a field of its own: behind a time, before one, or in brackets."""
+JAVA = "schwerwiegend warnung grave avertissement advertencia avviso infos fehler erreur errore"
+"""How Java's own logger begins a line in other languages."""
 KNOWN = {
     "fatal error": "critical",
     **{word: level for level, words in FIELDED.items() for word in words.split()},

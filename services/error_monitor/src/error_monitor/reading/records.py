@@ -20,7 +20,7 @@ TEXTS = (
 )  # fmt: skip
 LEVELS = (
     "level", "levelname", "severity", "log.level", "log_level", "loglevel", "lvl", "level_name", "severityText",
-    "severity_text", "status", "@l", "@level", "error_severity", "outcome",
+    "severity_text", "status", "@l", "@level", "error_severity", "outcome", "context.logLevel",
 )  # fmt: skip
 TIMES = ("timestamp", "time", "asctime", "@timestamp", "ts", "datetime", "@t", "timeUnixNano", "observedTimeUnixNano")
 LOGGERS = ("@module", "logger", "name", "logger_name", "log.logger", "loggerName", "target", "category")
