@@ -110,8 +110,8 @@ def behind(text: str, at: int) -> Head | None:
     if found is None:
         return None
     group = found.lastgroup or ""
-    if found[group] in ("Error", "Exception") and found.start(group) <= at + 1 and text[found.end()] == ":":
-        return None  # what is thrown is printed so
+    if found["said"] in ("Error", "Exception") and found.start(group) <= at + 1 and text.startswith(":", found.end()):
+        return Head("error", found.start(group))  # what is thrown is printed so, too: its name stays in the message
     return _head(found[group], found.end())
 
 
