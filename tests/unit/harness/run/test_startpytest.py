@@ -14,7 +14,7 @@ from testbay.harness.run import startpytest
 PROBE = """
 import json, os, sys
 ours = {name: os.environ.get(name) for name in ("DATABASE_URL", "EARLY")}
-told = {"pid": os.getpid(), "environ": ours, "hashed": sys.flags.hash_randomization, "path": sys.path[-1]}
+told = {"pid": os.getpid(), "environ": ours, "isolated": sys.flags.no_user_site, "path": sys.path[-1]}
 print(json.dumps(told), flush=True)
 os._exit(7)
 """
@@ -40,11 +40,11 @@ def started(folder: Path, sent: object, **early: str) -> tuple[int, str, int]:
 
 
 @pytest.mark.parametrize(
-    ("anew", "hashed"), [pytest.param(False, 1, id="goes on"), pytest.param(True, 0, id="begins anew")]
+    ("anew", "isolated"), [pytest.param(False, 0, id="goes on"), pytest.param(True, 1, id="begins anew")]
 )
-def test_it_takes_over_arguments_and_environment(folder: Path, *, anew: bool, hashed: int) -> None:
+def test_it_takes_over_arguments_and_environment(folder: Path, *, anew: bool, isolated: int) -> None:
     """Variables that Python reads at its start have the run's values, in the same process."""
-    environ = {"DATABASE_URL": "postgresql://ü", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONHASHSEED": "0"}
+    environ = {"DATABASE_URL": "postgresql://ü", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONNOUSERSITE": "1"}
     sent = {"arguments": ["-p", "probe"], "environ": environ, "anew": anew, "lost": False}
     code, output, pid = started(folder, sent, EARLY="1")
     assert code == 7
@@ -52,7 +52,7 @@ def test_it_takes_over_arguments_and_environment(folder: Path, *, anew: bool, ha
     assert told == {
         "pid": pid,  # the one that the guard was told
         "environ": {"DATABASE_URL": "postgresql://ü", "EARLY": None},
-        "hashed": hashed,
+        "isolated": isolated,
         "path": str(folder),
     }
 
