@@ -55,9 +55,9 @@ def _become(channel: int) -> None:
 
 
 def _belongs_to_the_project(name: str) -> bool:
-    """Return whether a module has run at Python's start that may have read the variables."""
+    """Return whether a module has run at Python's start that may have read the variables; Debian's is beside os.py."""
     file = getattr(sys.modules.get(name), "__file__", None)
-    return file is not None and not os.path.realpath(file).startswith(os.path.realpath(sys.base_prefix) + os.sep)
+    return file is not None and Path(file).parent != Path(os.__file__).parent
 
 
 if __name__ == "__main__":
