@@ -15,6 +15,8 @@ import pytest
 from tests.system.conftest import REPOSITORY, TEMPLATE, Bay
 from tests.system.equipment import docker_volumes
 
+from testbay.fixtures import eventually
+
 # engine: kills in all, lanes at once, seconds a run takes, seconds in which everything must be gone
 PLANS = {
     "embedded": (int(os.environ.get("TESTBAY_KILLS", "50")), 4, 3.0, 20.0),
@@ -104,7 +106,7 @@ def _ours(root: int) -> dict[str, int]:
             found["inner reaper" if "outer reaper" in found else "outer reaper"] = entry.pid
         elif "testbay run" in command:
             found["testbay"] = entry.pid
-        elif "run_module('pytest'" in command:
+        elif "startpytest.py" in command:
             found["pytest"] = entry.pid
         elif entry.name() in ("make", "bash"):
             found[entry.name()] = entry.pid
@@ -138,7 +140,7 @@ def test_killed_at_random_moments_leaves_nothing(
 
     assert left == [], "\n".join(f"{role}: {what}" for role, what in left)
     assert docker_volumes() <= volumes
-    assert _orphaned_segments() <= segments
+    eventually(lambda: _orphaned_segments() <= segments)  # a server of another test may be ending right now
     assert len(killed) >= kills
 
 

@@ -113,7 +113,7 @@ def test_killed_run_leaves_the_stack_and_nothing_else(kept: Bay) -> None:
 
     kept.tests("def test_fine():\n    pass\n")
     again = kept.run("run", "shop")
-    still_there = [line for line in kept.processes() if "run_module('pytest'" in line or "sleep 600" in line]
+    still_there = [line for line in kept.processes() if "startpytest.py" in line or "sleep 600" in line]
     kept.run("down")
 
     assert (again.code, "==> Take lease1 on the warm stack" in again.out, still_there) == (0, True, []), again.out
