@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 SERVICE_FOLDER = Path(__file__).parents[3]
@@ -81,7 +82,8 @@ class Launcher:
         """Send a signal, also to a frozen process, and wait; the exit code."""
         if self.code(pid) is None:
             os.kill(pid, how)
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # SIGKILL needs no more
+                os.kill(pid, signal.SIGCONT)
         return self.wait(pid)
 
     def close(self) -> None:
