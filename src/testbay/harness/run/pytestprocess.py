@@ -59,9 +59,9 @@ class PytestProcess:
         anew = any(early.get(name) != environ.get(name) for name in read_at_start(early, environ))
         lost = self._writes_to_ours and is_lost()
         sent = {"arguments": [*arguments], "environ": environ, "anew": anew, "lost": lost}
-        with suppress(BrokenPipeError), os.fdopen(self._writer, "wb") as pipe:  # what ended says so itself
+        writer, self._writer = self._writer, -1  # before Ctrl-C can interrupt the writing: a number is closed once
+        with suppress(BrokenPipeError), os.fdopen(writer, "wb") as pipe:  # what ended says so itself
             pipe.write(json.dumps(sent).encode())
-        self._writer = -1
 
     def end(self) -> None:
         """End the session; without effect on one that has ended."""
