@@ -67,6 +67,15 @@ def test_success_is_not_said_of_half_a_migration(guest: Guest, more: str, said: 
         assert (done.code, f"✅ Migrations: Applied, but 2.sql: {said}" in done.lines) == (0, True), done.out
 
 
+def test_success_is_not_said_of_migrations_without_a_statement(guest: Guest) -> None:
+    """A folder of comments leaves an empty database."""
+    guest.write({"migrations/0001_items.sql": "-- later\n", "tests/test_it.py": "def test_it():\n    pass\n"})
+    done = guest.run("run")
+
+    said = "✅ Migrations: Applied, but 0001_items.sql: the migrations contain no statement"
+    assert (done.code, said in done.lines) == (0, True), done.out
+
+
 def test_a_kept_stack_says_what_its_migrations_lack(guest: Guest) -> None:
     """Whoever started it has read it; the runs on it have not. What lies deeper is named."""
     text = "CREATE TABLE half ();\n\\if :{?more}\n\\q\n\\endif\nROLLBACK;\n\\q\nSELECT 1;\n"

@@ -238,7 +238,7 @@ def _sql(
         stack.note({noted: applied})
         voice.detail(f"{len(files)} already applied in the template this start was copied from")
     pending = sql.pending(files, applied)
-    nothing = "there is no statement in any migration" if pending and all(map(sql.is_empty, files)) else ""
+    nothing = "the migrations contain no statement" if pending and all(map(sql.is_empty, files)) else ""
     known = {entry[0]: entry for entry in applied}
     done = {file.name: known[file.name] for file in files if file not in pending}
     for file in pending:

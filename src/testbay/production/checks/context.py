@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 _PASSWORD = re.compile(r"(?<=://)[^\s/?#@'\"]*:[^\s/?#@'\"]+(?=@)")
-# What answers repeat of a login: `Bearer` or `Basic` with something that is no word, and tokens in JSON (JWT).
+# What answers repeat of a login: `Bearer` or `Basic` with something other than a word, and tokens in JSON (JWT).
 _LOGIN = re.compile(r"(?i:(?<=\bbearer )|(?<=\bbasic ))(?=\S*\d|\S{16})[\w.~+/=-]{8,}|\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}")
 
 
