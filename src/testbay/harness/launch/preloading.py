@@ -7,6 +7,7 @@ import gc
 import importlib
 import importlib.machinery
 import os
+import shutil
 import sys
 import sysconfig
 import tempfile
@@ -130,17 +131,23 @@ def load(names: Sequence[str], own: Sequence[str]) -> dict[str, Any]:
     before = dict(os.environ)
     descriptors, shared = _descriptors(), _shared_memory()
     watch = Watch(own)
-    temporary = tempfile.mkdtemp, tempfile.mkstemp
+    makers = tempfile.mkdtemp, tempfile.mkstemp
+    made: list[str] = []
     sys.meta_path.insert(0, watch)
     os.environ.__class__ = Environment
     for maker in ("mkdtemp", "mkstemp"):
-        setattr(tempfile, maker, _spoiling(watch, getattr(tempfile, maker)))
+        setattr(tempfile, maker, _spoiling(watch, getattr(tempfile, maker), made))
     gc.disable()
     try:
         for name in names:
             _import(name, watch)
     finally:
-        tempfile.mkdtemp, tempfile.mkstemp = temporary
+        tempfile.mkdtemp, tempfile.mkstemp = makers
+        for path in made:  # this interpreter serves no start, so nobody will use them
+            if os.path.isdir(path):  # noqa: PTH112
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                Path(path).unlink(missing_ok=True)
         os.environ.__class__ = os._Environ  # noqa: SLF001
         sys.meta_path.remove(watch)
     after = dict(os.environ)
@@ -166,12 +173,14 @@ def _import(name: str, watch: Watch) -> None:
         watch.spoil(f"{type(error).__name__}: {error}")
 
 
-def _spoiling(watch: Watch, make: Any) -> Any:
-    def made(*args: Any, **options: Any) -> Any:
+def _spoiling(watch: Watch, make: Any, made: list[str]) -> Any:
+    def maker(*args: Any, **options: Any) -> Any:
         watch.spoil("it makes a temporary file")
-        return make(*args, **options)
+        result = make(*args, **options)
+        made.append(os.fsdecode(result if isinstance(result, str | bytes) else result[1]))
+        return result
 
-    return made
+    return maker
 
 
 def _descriptors() -> dict[str, str]:

@@ -187,8 +187,13 @@ def test_unsafe_libraries_are_loaded_cold(workshop: Workshop, library: str, why:
     "library",
     ["import own\n", "print('half')\nraise RuntimeError\n", "import tempfile\nkept = tempfile.mkdtemp()\n"],
 )
-def test_what_cannot_be_loaded_ahead_is_left_to_the_service(workshop: Workshop, library: str) -> None:
+def test_what_cannot_be_loaded_ahead_is_left_to_the_service(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
     """Own code behind a library, an import that fails without what comes before it: the rest is loaded ahead."""
+    temporary = workshop.folder / "temporary"
+    temporary.mkdir()
+    monkeypatch.setitem(workshop.env, "TMPDIR", str(temporary))
     workshop.installed("library", library)
     workshop.installed("other", "")
     (workshop.root / "own.py").write_text("", encoding="utf-8")
@@ -197,6 +202,7 @@ def test_what_cannot_be_loaded_ahead_is_left_to_the_service(workshop: Workshop, 
 
     assert workshop.run(launcher) == (0, "True False False\n")
     assert (launcher.cold_starts, launcher.why_cold) == (0, "")
+    assert list(temporary.iterdir()) == [], "what was loaded in vain left its folder"
 
 
 def test_variables_that_a_library_sets_are_set_in_each_start(workshop: Workshop) -> None:
