@@ -161,7 +161,9 @@ asyncio.run(main())
 def test_nothing_is_left_when_the_monitor_is_killed(settings: FixSettings, base: Path) -> None:
     """`kill -9` in the middle of a run: the kernel ends the jail with its parent."""
     code = f"{LEFT}\ntime.sleep(3600)"
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(base), code])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(base), code], env=os.environ | {"TMPDIR": str(base.parent)}
+    )
     try:
         eventually(lambda: len(left()) >= 5, "the run to be in the middle")
     finally:

@@ -3,13 +3,12 @@
 import asyncio
 import io
 import re
-import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from error_monitor.fixes import scratch
 from error_monitor.fixes.records import RefusedError
 
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -101,14 +100,13 @@ def unpacked(archive: bytes, commit: str, *, is_nested: bool = False) -> Iterato
     Raises:
         RefusedError: The archive is broken or too large.
     """
-    outer = Path(tempfile.mkdtemp(prefix="error-monitor-fix-"))
-    folder = outer / "checkout"  # the jail's user reads this one; nobody else of this machine gets through the outer
-    try:
+    with scratch.folder("fix") as outer:
+        folder = (
+            outer / "checkout"
+        )  # the jail's user reads this one; nobody else of this machine gets through the outer
         folder.mkdir(mode=0o755)
         _unpack(archive, folder, is_nested=is_nested)
         yield Checkout(folder, commit)
-    finally:
-        shutil.rmtree(outer, ignore_errors=True)
 
 
 def _unpack(archive: bytes, folder: Path, *, is_nested: bool) -> None:

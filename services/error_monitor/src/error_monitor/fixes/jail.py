@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from error_monitor.fixes import scratch
 from error_monitor.fixes.options import FixSettings, Limits
 from error_monitor.fixes.records import Edit, RefusedError
 from error_monitor.fixes.watching import Watch
@@ -237,8 +237,7 @@ def _environment(order: Order, python: str) -> dict[str, str]:
 @contextmanager
 def _handed_in(order: Order, limits: Limits) -> Iterator[tuple[Path, Path]]:
     """The orders and the edits as files that the jail can only read."""
-    folder = Path(tempfile.mkdtemp(prefix="error-monitor-jail-"))
-    try:
+    with scratch.folder("jail") as folder:
         edits = folder / "edits"
         edits.mkdir()
         for edit in order.edits:
@@ -265,8 +264,6 @@ def _handed_in(order: Order, limits: Limits) -> Iterator[tuple[Path, Path]]:
         orders.with_name("passwd").write_text(_PASSWD, encoding="utf-8")
         orders.with_name("hosts").write_text(_HOSTS, encoding="utf-8")
         yield orders, edits
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _watched(argv: Sequence[str], limits: Limits, *names: str) -> Ended:
