@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from testbay.errors import MigrationError
+from testbay.harness.stack.migrations import undoing
 
 _COMMENT = r"\s*(?:--+|#+)[\s/@!+=*#-]*"
 _TOOL = r"(?:(?P<tool>migrate|migration|goose|micrate|rambler|dbmate)[\s:]+)?"
@@ -32,9 +33,10 @@ _NO_TRANSACTION = re.compile(
 _UNREADABLE = {
     "goose's ENVSUB": re.compile(r"(?im)^\s*--\s*\+goose\s+ENVSUB\s+ON\b"),
     "Play's `;;`": re.compile(r"(?s)^(?:#[^\n]*\n|\s)*#\s*-+\s*!Ups\b.*;;"),
-    "a context, label or precondition of Liquibase": re.compile(
-        r"(?im)^\s*--\s*(?:changeset\b.*\b(?:context(?:filter)?|labels|dbms):|preconditions?\b)"
+    "a context, label, delimiter or precondition of Liquibase": re.compile(
+        r"(?im)^\s*--\s*(?:changeset\b.*\b(?:context(?:filter)?|labels|dbms|enddelimiter):|preconditions?\b)"
     ),
+    "a template's `{{…}}`": re.compile(r"\{\{-?\s*(?:\.\w|(?:template|if|range|env)\s)"),
 }
 _FLYWAY_PLACEHOLDER = re.compile(r"\$\{[\w.:]+\}")
 _FLYWAY = re.compile(r"(?P<kind>[VBUR])(?P<version>\d+(?:[._]\d+)*)?__.*\.sql")
@@ -84,10 +86,12 @@ def ordered(folder: Path) -> list[Path]:
     names = {file.name for file in files}
     files = [file for file in files if not _leads_back(file.name, names)]
     if not files:
+        if not (advice := _other_layout(folder)):
+            _refuse_code(folder)
         raise MigrationError(
             f"{folder} holds no migration",
             why="migrations are files named *.sql or *.up.sql directly in that folder",
-            todo=_other_layout(folder) or "add one (0001_first.sql), or take `migrations` out of the manifest",
+            todo=advice or "add one (0001_first.sql), or take `migrations` out of the manifest",
         )
     _refuse_code(folder)
     return _by_dependence(sorted(files, key=_place))
@@ -114,9 +118,14 @@ def _sql(files: Iterable[Path]) -> list[Path]:
     return [file for file in files if file.suffix.lower() == ".sql" and file.name[0] != "." and file.is_file()]
 
 
-def _place(file: Path) -> tuple[bool, tuple[int, ...], str]:
-    """The sort key: the leading number (1.10 after 1.2; 0 without one); yoyo's `post-apply.sql` comes last."""
-    return file.name == "post-apply.sql", numbers(file), file.name
+def _place(file: Path) -> tuple[bool, tuple[int, ...], list[str | int], str]:
+    """The sort key: the leading number (1.10 after 1.2; 0 without one), else the numbers in the name (m10 after m2).
+
+    yoyo's `post-apply.sql` comes last.
+    """
+    leading = numbers(file)
+    parts = re.split(r"(\d+)", file.name) if leading == (0,) else []
+    return file.name == "post-apply.sql", leading, [int(part) if part.isdigit() else part for part in parts], file.name
 
 
 def _leads_back(name: str, names: set[str]) -> bool:
@@ -243,6 +252,7 @@ def upward(file: Path) -> Upward:
     lines = text.splitlines(keepends=True)
     marks = list(_marks(lines))
     if not marks:
+        _refuse_undone(file, text)
         return Upward(text=text, cut_at=0, one_transaction=False)
     _refuse_unclear(file, marks)
     kept, up, cut_at = [], marks[0].way == "down", 0
@@ -253,6 +263,7 @@ def upward(file: Path) -> Upward:
         cut_at = cut_at or (0 if up or place not in ways else place)
         is_sql = not (hashes and line.startswith("#")) and (up or place < marks[0].line)
         kept.append(line if is_sql else "\n")
+    _refuse_undone(file, "".join(kept))
     return Upward(
         text="".join(kept), cut_at=cut_at, one_transaction=bool(marks[0].tool) and not _NO_TRANSACTION.search(text)
     )
@@ -299,3 +310,13 @@ def _refuse_unclear(file: Path, marks: Sequence[_Mark]) -> None:
         why="in a file with both ways testbay applies what stands between the markers, as in `-- migrate:up`",
         todo='mark both ways, write the comment differently, or let the tool do it: migrate = "…"',
     )
+
+
+def _refuse_undone(file: Path, text: str) -> None:
+    """Refuse a file that takes back what it made, behind a comment in which its tool or its author marks a way down."""
+    if found := undoing.undone(text):
+        raise MigrationError(
+            f"migration {file.name}: line {found[0]} seems to begin a way down: it takes {found[1]} away again",
+            why="no tool that testbay knows marks it in this way, and all of the file would be applied",
+            todo='mark both ways as in `-- migrate:up` and `-- migrate:down`, or let the tool do it: migrate = "…"',
+        )

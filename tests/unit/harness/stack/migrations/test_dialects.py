@@ -40,6 +40,7 @@ def folder(place: Path, *names: str, **texts: str) -> Path:
         (["1.10_c.sql", "1.2_b.sql", "1_a.sql", "schema.sql"], ["schema.sql", "1_a.sql", "1.2_b.sql", "1.10_c.sql"]),
         (["2_B.SQL", "1_a.sql", "2_b.DOWN.SQL", "._1_a.sql", ".#1_a.sql"], ["1_a.sql", "2_B.SQL"]),
         (["1_2fa.sql", "1.2fa.sql", "post-apply.sql"], ["1.2fa.sql", "1_2fa.sql", "post-apply.sql"]),
+        (["M10__c.sql", "M2__b.sql", "M1__a.sql"], ["M1__a.sql", "M2__b.sql", "M10__c.sql"]),
         (["20240102_b.sql", "20240101_a.sql"], ["20240101_a.sql", "20240102_b.sql"]),
     ],
 )
@@ -105,6 +106,7 @@ def test_dependence_of_yoyo_comes_before_the_name(tmp_path: Path) -> None:
         ({"1_a.sql": "", "2_b.py": ""}, "FOLDER: 2_b.py is a migration that is not SQL"),
         ({"1_a.sql": "", "2_b.xml": ""}, "FOLDER: 2_b.xml is a migration that is not SQL"),
         ({"1_a.sql": "", "2_b.psql": ""}, "FOLDER: 2_b.psql is a migration that is not SQL"),
+        ({"2024_b.rb": ""}, "FOLDER: 2024_b.rb is a migration that is not SQL"),
         ({"1_a.sql": "", "2_b.sql.j2": ""}, "FOLDER: 2_b.sql.j2 is a migration that is not SQL"),
         ({"V1__a.sql": "", "v2__b.sql": ""}, "v2__b.sql: Flyway would skip this migration, "),
         ({"V1__a.sql": "", "afterEachMigrate.sql": ""}, "afterEachMigrate.sql: testbay does not run this callback of "),
@@ -210,6 +212,7 @@ def test_ordinary_comment_is_not_a_marker(tmp_path: Path, text: str) -> None:
     ("name", "text", "what"),
     [
         ("1.sql", "SELECT 1;\n-- down\nSELECT 2;\n", "migration 1.sql: line 2 seems to begin a way down, and no line"),
+        ("1.sql", "INSERT INTO {{.schema}}.a\n", "migration 1.sql has a template's `{{…}}`, which psql does not know"),
         ("1.sql", "-- +goose ENVSUB ON\n", "migration 1.sql has goose's ENVSUB, which psql does not know"),
         ("1.sql", "# --- !Ups\nA;;B;\n# --- !Downs\n", "migration 1.sql has Play's `;;`, which psql does not know"),
         ("V1__a.sql", "SELECT '${schema}'", "migration V1__a.sql has the placeholder ${schema} of Flyway, which psql"),
@@ -221,3 +224,49 @@ def test_text_that_only_its_tool_understands_is_refused(tmp_path: Path, name: st
         dialects.upward(folder(tmp_path, **{name: text}) / name)
 
     assert refused.value.what.startswith(what)
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("-- [up]", "-- [down]"),
+        ("/* +goose Up */", "/*\n * +goose Down\n */"),
+        ("-- name: up", "-- name: down"),
+        ("-- Upgrade", "-- Downgrade"),
+        ("-- Up", "-- Down (to take it back)"),
+        ("", "-- To roll back:"),
+        ("", "--rollback"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("makes", "takes"),
+    [
+        ("CREATE TABLE a (b int);", 'BEGIN;\nDROP TABLE IF EXISTS public."a";'),
+        ("ALTER TABLE c ADD COLUMN a int;", "ALTER TABLE c DROP COLUMN a;"),
+        ("CREATE INDEX a ON c (d);", "DROP INDEX CONCURRENTLY a"),
+    ],
+)
+def test_way_down_behind_a_strange_marker_is_not_applied(
+    tmp_path: Path, up: str, down: str, makes: str, takes: str
+) -> None:
+    """It is known by what it does: what the file made is gone at its end."""
+    file = folder(tmp_path, **{"1.sql": f"{up}\n{makes}\n{down}\n{takes}\n"}) / "1.sql"
+
+    with pytest.raises(MigrationError, match=r"migration 1\.sql: line 3 seems to begin a way down"):
+        dialects.upward(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TABLE a ();\n-- rollback the old one\nDROP TABLE b;\n",
+        "CREATE TEMP TABLE a ();\n-- it is not needed further down\nDROP TABLE a;\n",
+        "CREATE TABLE a ();\n-- Rollback: see below\n-- DROP TABLE a;\n/* DROP TABLE a; */\n",
+        "CREATE TABLE a ();\n--\nSELECT down FROM b;\nDROP TABLE a;\n",
+        "CREATE TABLE a ();\n/* rollback\nDROP TABLE a;\n*/\n",
+        "--liquibase formatted sql\nCREATE TABLE a ();\n--rollback DROP TABLE a;\n--changeset b\nDROP TABLE a;\n",
+    ],
+)
+def test_a_file_that_keeps_what_it_made_has_no_way_down(tmp_path: Path, text: str) -> None:
+    """Comments, things of other files, and what is only meant for a while."""
+    assert dialects.upward(folder(tmp_path, **{"1.sql": text}) / "1.sql").text == text
