@@ -8,7 +8,8 @@ Recorded answers stand in replay_answers.json beside this file. An entry may hav
   match       the last user message, exactly
   text        the answer; after tool calls, {results} in it stands for what the tools returned
   tool_calls  calls to make first             repeat      make them again and again, whatever they return
-  delay_s     pause before every chunk        status      answer with this HTTP error instead
+  delay_s     pause before every chunk that follows the first word, or before an answer in one piece
+  status      answer with this HTTP error instead
 """
 
 import argparse
@@ -203,8 +204,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         try:
-            for chunk in chunks_of(request, answer):
-                time.sleep(answer.get("delay_s", 0))
+            for number, chunk in enumerate(chunks_of(request, answer)):
+                time.sleep(answer.get("delay_s", 0) if number > 1 else 0)  # before it are the role and the first word
                 self._write_chunk(f"data: {json.dumps(chunk)}\n\n".encode())
             self._write_chunk(b"data: [DONE]\n\n")
             self._write_chunk(b"")

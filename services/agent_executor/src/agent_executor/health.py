@@ -11,6 +11,7 @@ from agent_executor.database import Database
 from agent_executor.messaging.bus import Bus
 from agent_executor.messaging.progress import Progress
 from agent_executor.messaging.puller import Puller
+from agent_executor.outages import nudge
 
 Probe = Callable[[], Awaitable[None]]
 
@@ -32,6 +33,7 @@ class Health:
         self._model = model
         self._pullers = pullers
         self._timeout_s = timeout_s
+        self._away: set[str] = set()
         self._probes: dict[str, Probe] = {"postgres": database.ping, "nats": bus.ping, "dragonfly": progress.ping}
         # A probe we stopped waiting for ends later, on its own; until then it must not be garbage-collected.
         self._running: set[asyncio.Task[str | None]] = set()
@@ -40,6 +42,10 @@ class Health:
         """HTTP status and body of GET /api/health."""
         answers = await asyncio.gather(*(self._probe(probe) for probe in self._probes.values()))
         dependencies = dict(zip(self._probes, answers, strict=True))
+        away = {name for name, answer in dependencies.items() if answer["error"]}
+        if self._away - away:
+            nudge()
+        self._away = away
         status = self._status(dependencies)
         body = {
             "status": status,

@@ -27,6 +27,7 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
 
 log = structlog.get_logger(__name__)
+_pausing: set[asyncio.Event] = set()
 
 
 async def outlast(step: Callable[[], Awaitable[T]], what: str) -> T:
@@ -40,9 +41,28 @@ async def outlast(step: Callable[[], Awaitable[T]], what: str) -> T:
             failures += 1
             if failures == 1:
                 log.warning("dependency_away", step=what, error=f"{type(exc).__name__}: {exc}")
-            await asyncio.sleep(pause)
+            await _pause(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
         else:
             if failures:
                 log.info("dependency_back", step=what, failures=failures)
+                nudge()
             return value
+
+
+def nudge() -> None:
+    """Have every step that pauses try at once, as a dependency was seen to be back."""
+    for over in _pausing:
+        over.set()
+
+
+async def _pause(longest_s: float) -> None:
+    over = asyncio.Event()
+    _pausing.add(over)
+    try:
+        async with asyncio.timeout(longest_s):
+            await over.wait()
+    except TimeoutError:
+        return
+    finally:
+        _pausing.discard(over)

@@ -8,7 +8,7 @@ import structlog
 from agent_executor.jobs.lifecycle import Jobs
 from agent_executor.jobs.store import Store
 from agent_executor.messaging.bus import Bus
-from agent_executor.outages import AWAY
+from agent_executor.outages import AWAY, nudge
 from agent_executor.records import Job
 from agent_executor.tasks import end
 
@@ -35,14 +35,20 @@ class Sweeper:
             await end(self._task)
 
     async def _run(self) -> None:
+        postponed = False
         while True:
             await asyncio.sleep(self._interval_s)
             try:
                 await self._sweep()
             except AWAY as exc:
                 log.debug("sweep_postponed", error=repr(exc))
+                postponed = True
+                continue
             except Exception:
                 log.exception("sweep_failed")
+            if postponed:
+                postponed = False
+                nudge()
 
     async def _sweep(self) -> None:
         # Rows younger than one interval are most likely being dealt with right now.

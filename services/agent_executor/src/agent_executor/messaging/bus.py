@@ -1,7 +1,6 @@
 """The NATS connection: JetStream publishing with acknowledgement, and the consumers we pull from."""
 
 import asyncio
-from typing import Any
 
 import structlog
 from nats.aio.client import Client
@@ -12,6 +11,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from agent_executor.messaging import events
+from agent_executor.outages import nudge
 from agent_executor.records import Job
 from agent_executor.settings import MAX_DELIVER, Settings
 from agent_executor.tasks import end
@@ -126,8 +126,8 @@ class Bus:
             ping_interval=5,
             max_outstanding_pings=2,
             error_cb=_ignore,
-            disconnected_cb=_say("nats_disconnected"),
-            reconnected_cb=_say("nats_reconnected"),
+            disconnected_cb=_disconnected,
+            reconnected_cb=_reconnected,
         )
         log.info("nats_connected")
 
@@ -144,8 +144,10 @@ async def _ignore(_error: Exception) -> None:
     """Connection errors are seen by whoever was waiting; nats-py would print each attempt."""
 
 
-def _say(what: str) -> Any:
-    async def callback() -> None:
-        log.warning(what)
+async def _disconnected() -> None:
+    log.warning("nats_disconnected")
 
-    return callback
+
+async def _reconnected() -> None:
+    log.warning("nats_reconnected")
+    nudge()

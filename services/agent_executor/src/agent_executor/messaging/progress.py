@@ -63,8 +63,9 @@ class Progress:
         await self._client.aclose()
 
     async def ping(self) -> None:
-        """Raise unless Dragonfly answers."""
+        """Raise unless Dragonfly answers; if it does, the next event is published again."""
         await self._client.ping()
+        self._closed_until = 0.0
 
     async def publish(self, job_id: str, message: dict[str, Any]) -> None:
         """Publish an event; when Dragonfly is away it is counted as lost, and that is all."""

@@ -39,6 +39,7 @@ class Puller:
         self._subscription: JetStreamContext.PullSubscription | None = None
         self._loop: asyncio.Task[None] | None = None
         self._active: set[asyncio.Task[None]] = set()
+        self._fails = False
         self.error: str | None = "not bound yet"
 
     @property
@@ -81,14 +82,18 @@ class Puller:
             if self._subscription is None:
                 self._subscription = await self._bind()
                 self.error = None
-            return await fetch_one(self._subscription, self._fetch_timeout_s)
+            message = await fetch_one(self._subscription, self._fetch_timeout_s)
         except Exception as exc:  # noqa: BLE001 -- whatever it was, binding anew is the way back
             if self.error is None:
                 log.warning("pull_failed", error=repr(exc))
             self.error = f"{type(exc).__name__}: {exc}"
             await self._unbind()
-            await asyncio.sleep(REBIND_PAUSE_S)
+            if self._fails:  # the first time it is tried anew at once
+                await asyncio.sleep(REBIND_PAUSE_S)
+            self._fails = True
             return None
+        self._fails = False
+        return message
 
     async def _unbind(self) -> None:
         subscription, self._subscription = self._subscription, None
