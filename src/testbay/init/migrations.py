@@ -6,11 +6,15 @@ from pathlib import Path
 
 from testbay.init.project import Finding, Project
 
-_SQL_FOLDERS = ("migrations", "db/migrations", "database/migrations", "sql/migrations", "db/schema", "sql", "schema")
+_SQL_FOLDERS = (
+    *("migrations", "db/migrations", "db/migration", "database/migrations", "sql/migrations", "supabase/migrations"),
+    *("sql/schema", "db/schema", "sql", "schema"),
+)
 _ALONE = (".", "db", "database")  # folders of which one file of SQL, if it is a schema, is all there is
 _SCHEMA = re.compile(r"(schema|structure|init|tables|create_?tables|database)\.sql", re.IGNORECASE)
 _TARGETS = ("migrate", "db-migrate", "migrations", "migrate-up", "db-upgrade", "upgrade", "migration")
 _PICCOLO = "piccolo migrations forwards all"
+_LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGRES_DB"
 _GAP = re.compile(r"%\(\w+\)s|\{\{|[\s(=,](?:%s|\$\d|:[a-z]\w*)(?=[\s,);]|$)")
 _QUOTED = re.compile(r"\$(\w*)\$.*?\$\1\$|'[^']*'|--[^\n]*", re.DOTALL)
 _NOT_OURS = re.compile(r"docker|podman|kubectl|heroku|ssh |revision|makemigrations|autogenerate|localhost|127\.0\.0\.1")
@@ -65,7 +69,9 @@ def _alembic_below(project: Project) -> Finding | None:
 
 
 def _tool(project: Project) -> Finding | None:
-    """The command of aerich, Piccolo or yoyo, which keep migrations as Python."""
+    """The command of aerich, Piccolo or yoyo, which keep migrations as Python, or of Sqitch, which has an order."""
+    if project.text("sqitch.plan"):
+        return _command(f"sqitch deploy db:pg://{_LOGIN}", "sqitch.plan")
     if project.table("tool", "aerich"):
         return _command("aerich upgrade", "pyproject.toml: tool.aerich")
     if project.has("piccolo") and project.text("piccolo_conf.py"):
@@ -77,9 +83,8 @@ def _tool(project: Project) -> Finding | None:
     folder = said[1] if said else next((str(path) for path in steps if re.fullmatch(r"[\w./-]+", str(path))), "")
     if not folder or not project.has("yoyo-migrations"):
         return None
-    login = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGRES_DB"
     driver = "" if project.has("psycopg2", "psycopg2-binary") else "+psycopg"  # yoyo takes psycopg2 unless told
-    return _command(f"yoyo apply --batch --database postgresql{driver}://{login} {folder}", f"{folder}, yoyo")
+    return _command(f"yoyo apply --batch --database postgresql{driver}://{_LOGIN} {folder}", f"{folder}, yoyo")
 
 
 def _below(project: Project, name: str) -> Iterator[Path]:

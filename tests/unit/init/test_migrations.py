@@ -6,6 +6,8 @@ from tests.unit.init.conftest import add
 from testbay.init import migrations
 from testbay.init.project import Project
 
+LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGRES_DB"
+
 
 @pytest.mark.parametrize(
     "files",
@@ -24,6 +26,22 @@ from testbay.init.project import Project
 def test_queries_and_parts_are_no_migrations(project: Project, files: dict[str, str]) -> None:
     """A query with gaps that the program fills; one of several folders."""
     assert migrations.migrations(add(project, files)) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("sql/schema/001_teas.sql", 'migrations = "sql/schema"'),  # goose beside sqlc
+        ("supabase/migrations/20260101_teas.sql", 'migrations = "supabase/migrations"'),
+        ("sqitch.plan", f'migrate = "sqitch deploy db:pg://{LOGIN}"'),
+    ],
+)
+def test_other_tools_have_folders_of_their_own(project: Project, file: str, line: str) -> None:
+    """Each with the command of its tool, or applied by testbay itself."""
+    found = migrations.migrations(add(project, {file: "CREATE TABLE teas ();"}))
+
+    assert found
+    assert f"{found.key} = {found.value}" == line
 
 
 def test_sql_that_makes_functions_is_a_migration(project: Project) -> None:
