@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from testbay.init import addresses, clients, dynaconf
@@ -12,6 +12,7 @@ from testbay.init.syntax import calls, keywords, last, owner, text_of
 from testbay.init.variable import SERVERS, Read, sample_of
 
 _SERVER = re.compile(r"((db|sqla)\+)?(postgres|postgresql|postgis|psql|pgsql|redis|valkey|nats)(\+\w+)?://")
+_WORDS = ("environ", "getenv", "env", "config", "Settings")  # one of them stands in a module that reads variables
 _OF_OS = ("getenv", "get", "setdefault")
 _OF_PACKAGES = (  # django-environ, environs, decouple
     *("env", "config", "str", "int", "float", "bool", "list", "json", "url", "path"),
@@ -28,6 +29,7 @@ def reads(project: Project) -> list[Read]:
     """List the variables, each once; a read with a default comes before one without."""
     found: dict[str, Read] = {}
     classes = settings_classes(project)
+    helpers = dict(pair for source in project.code for pair in _helpers(source))
     for read in dynaconf.reads(project):
         found.setdefault(read.name, read)
     besides = [s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.is_test]
@@ -35,7 +37,7 @@ def reads(project: Project) -> list[Read]:
     for source in [*project.code, *besides]:
         # A test may set what it tries; the program imports no script for CI, and no test the settings of a deployment.
         tries = source.path.parts[0] in ASIDE or (source.is_test and not source.is_conftest)
-        for one in _of_source(source, classes):
+        for one in _of_source(source, classes, helpers):
             read = replace(one, required=False) if tries or _is_of_deployment(project, source) else one
             known = found.get(read.name)
             if known is None or (read.default and not known.default):
@@ -99,10 +101,36 @@ def _client(read: Read, made: Mapping[str, str]) -> str:
     return made.get(read.name.lower()) or made.get(here) or made.get(read.target.lower(), "")
 
 
-def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
-    if source.tree is None or not any(
-        word in source.text for word in ("environ", "getenv", "env", "config", "Settings")
-    ):
+def _helpers(source: Source) -> Iterator[tuple[str, bool]]:
+    """Yield the functions that read the variable which their first argument names; true if they may raise."""
+    for function in source.nodes if "environ" in source.text or "getenv" in source.text else ():
+        if isinstance(function, ast.FunctionDef) and function.args.args and function.name not in _OF_OS:
+            inside = list(ast.walk(function))
+            reading = [node for node in inside if _asked(node) == function.args.args[0].arg]
+            if reading:
+                yield (
+                    function.name,
+                    any(isinstance(node, ast.Raise) for node in inside) or isinstance(reading[0], ast.Subscript),
+                )
+
+
+def _asked(node: ast.AST) -> str:
+    """Name what holds the variable's name, in `os.getenv(key)` and `os.environ[key]`."""
+    match node:
+        case ast.Call(args=[name, *_]) if _is_of_os(node):
+            return last(name)
+        case ast.Subscript() if last(node.value) == "environ":
+            return last(node.slice)
+    return ""
+
+
+def _is_of_os(call: ast.Call) -> bool:
+    name, holder = last(call.func), owner(call)
+    return name in _OF_OS and holder in ("environ", "os", "") and bool(holder or name == "getenv")
+
+
+def _of_source(source: Source, classes: SettingsClasses, helpers: Mapping[str, bool]) -> Iterator[Read]:
+    if source.tree is None or not any(word in source.text for word in (*_WORDS, *helpers)):
         return
     at_import = {node for statement in _at_import(source.tree.body) for node in ast.walk(statement)}
     declared = _declared(source.nodes)
@@ -112,7 +140,7 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
     for node in source.nodes:
         if isinstance(node, ast.ClassDef) and classes.is_settings(node):
             yield from classes.fields(node, source)
-        name = _variable(node)
+        name = _variable(node, helpers)
         if not name:
             continue
         read = Read(
@@ -124,17 +152,18 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
         )
         if isinstance(node, ast.Call):
             name = prefixes.get(node, "") + name
-            required = read.required and name not in declared and _raises(node)
+            raises = helpers.get(last(node.func), True) and _raises(node)
+            required = read.required and name not in declared and raises
             default = _default(node) or ors.get(node, "")
             read = replace(read, name=name, default=default, required=required, sample=_sample(node))
         yield read
 
 
-def _variable(node: ast.AST) -> str:
+def _variable(node: ast.AST, helpers: Collection[str]) -> str:
     """Name the variable that an expression reads; empty if it reads none."""
     match node:
         case ast.Call():
-            return _name_read(node)
+            return _name_read(node, helpers)
         case ast.Subscript(ctx=ast.Load()) if last(node.value) == "environ":
             return text_of(node.slice)
     return ""
@@ -155,17 +184,19 @@ def _at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield statement
 
 
-def _name_read(call: ast.Call) -> str:
-    """Name the variable that a call of os.getenv, environ.get, env (environs, django-environ) or config reads."""
+def _name_read(call: ast.Call, helpers: Collection[str]) -> str:
+    """Name the variable that a call of os.getenv, environ.get, env (environs, django-environ) or config reads.
+
+    Or that one of the program's own `helpers` reads.
+    """
     name = last(call.func)
     holder = owner(call)
     if name == "config" and holder == "dj_database_url":
         return text_of(keywords(call).get("env", ast.Constant("DATABASE_URL")))
     if holder == "env" and name in _BY_THEMSELVES and not call.args:
         return _BY_THEMSELVES[name]
-    of_os = name in _OF_OS and holder in ("environ", "os", "") and (holder or name == "getenv")
     of_packages = name in _OF_PACKAGES and (holder == "env" or (not holder and name in ("env", "config")))
-    asked = text_of(call.args[0]) if call.args and (of_os or of_packages) else ""
+    asked = text_of(call.args[0]) if call.args and (_is_of_os(call) or of_packages or name in helpers) else ""
     return asked if asked.isidentifier() and asked.isupper() else ""
 
 

@@ -121,3 +121,17 @@ def test_the_prefix_of_djangos_dynaconf(project: Project) -> None:
     text = 'settings = DjangoDynaconf(__name__, ENVVAR_PREFIX_FOR_DYNACONF="PULP")\nsettings.REDIS_URL\n'
 
     assert [read.name for read in reads(add(project, {"settings.py": text}))] == ["PULP_REDIS_URL"]
+
+
+def test_functions_of_the_program_that_read_the_environment_are_known(project: Project) -> None:
+    """One that raises makes its variables required."""
+    helpers = "import os\n\ndef get_env(key, default=None):\n    return lambda: os.environ.get(key, default)\n"
+    helpers += "def must(key):\n    return os.environ[key]\n"
+    text = f"{helpers}\nURL = get_env('SHOP_URL', 'redis://x')\nA = get_env('A_WORD')\nKEY = must('SHOP_KEY')"
+    found = reads(add(project, {"shop.py": text}))
+
+    assert [(one.name, one.default, one.required) for one in found] == [
+        ("SHOP_URL", "redis://x", False),
+        ("A_WORD", "", False),
+        ("SHOP_KEY", "", True),
+    ]
