@@ -6,7 +6,7 @@ With `defaults`, reading an environment variable gives its default. Unknown part
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 
-from testbay.init.syntax import assignments, keywords, last
+from testbay.init.syntax import assignments, calls, keywords, last
 
 UNKNOWN = "\0"  # replaces one part of a text: the rest may still be an address
 _READS = ("getenv", "get", "environ", "config", "env", "str")
@@ -15,13 +15,24 @@ _LONGEST = 4096  # characters: a text that doubles itself again and again would 
 
 
 def constants(nodes: Iterable[ast.AST], *, defaults: bool = True) -> Iterator[tuple[str, str]]:
-    """Yield name and value of assignments like `HOST = "localhost"`, in a module, class or function."""
+    """Yield name and value of assignments like `HOST = "localhost"`, in a module, class or function.
+
+    With `defaults` also those of options: `define("db_host", default="localhost")` of Tornado, and argparse's.
+    """
+    nodes = list(nodes)
     known: dict[str, str] = {}
-    for target, value in assignments(nodes):
-        name = last(target)
+    options = _options(nodes) if defaults else ()
+    for name, value in (*((last(target), value) for target, value in assignments(nodes)), *options):
         if name and name not in known and (text := text_of(value, known, defaults=defaults)).strip(UNKNOWN):
             known[name] = text
             yield name, text
+
+
+def _options(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, ast.expr]]:
+    for call in calls(nodes):
+        if last(call.func) in ("define", "add_argument", "option") and (default := keywords(call).get("default")):
+            for name in (part.value for part in call.args if isinstance(part, ast.Constant)):
+                yield str(name).lstrip("-").replace("-", "_"), default
 
 
 def text_of(node: ast.expr, known: Mapping[str, str], depth: int = _DEPTH, *, defaults: bool = True) -> str:
