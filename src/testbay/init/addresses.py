@@ -59,6 +59,15 @@ class FixedAddress:
         return self.host in _LOCAL
 
 
+def databases_of_tests(project: Project) -> Iterator[str]:
+    """Yield the databases of PostgreSQL on this machine that sources and settings files name for tests."""
+    shared = constants(project)
+    found = list(_of_sources([*project.code, *project.tests], shared))
+    for where, named in settingsfiles.groups(project):
+        found += _of_settings(named, where)
+    yield from (one.db for one in found if one.need == "postgres" and one.is_local and "test" in one.db.lower())
+
+
 def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
     """Find the address of each of these servers: in the program, else in its tests, else in its settings files."""
     shared = constants(project)

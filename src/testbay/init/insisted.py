@@ -13,7 +13,7 @@ from testbay.init.settingsclasses import settings_classes
 from testbay.init.syntax import assignments, calls, keywords, last, text_of
 from testbay.manifest.testpaths import SECTIONS
 
-_CREATES = re.compile(r"(?i)create[ _]database|createdb\\b|_create_db")
+CREATES = re.compile(r"(?i)create[ _]database|createdb\b|_create_db")
 _DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")
 
 
@@ -46,13 +46,14 @@ def renamed(project: Project) -> dict[str, FixedAddress]:
     return {"postgres": found[0]} if found else {}
 
 
-def beside(project: Project, base: str) -> str:
-    """Return the database that tests name in an address which is otherwise the program's: f"{…}/{name}_test".
+def beside(project: Project, base: str, *, is_fixed: bool) -> str:
+    """Return the database that tests have beside the program's: f"{…}/{name}_test".
 
-    `base` is the name of the program's own; empty if there is none, or if the tests create it themselves.
+    Where the address `is_fixed`, also one that settings for tests name. `base` is the name of the program's own; empty
+    if there is none, or if the tests create it themselves.
     """
     tests = [source for source in project.sources if source.is_test]
-    if not base or any(_CREATES.search(source.text) for source in tests):
+    if not base or any(CREATES.search(source.text) for source in tests):
         return ""
     known = addresses.constants(project, defaults=False)
     for source in sorted(tests, key=lambda one: one.path.name != "conftest.py"):
@@ -61,7 +62,9 @@ def beside(project: Project, base: str) -> str:
             db = addresses.database_of(text) if literals.UNKNOWN in text else ""
             if "test" in db.lower() and db.count(literals.UNKNOWN) < 2:
                 return db.replace(literals.UNKNOWN, base)
-    return ""
+    if not is_fixed or any(CREATES.search(source.text) for source in project.code):
+        return ""
+    return next((db for db in addresses.databases_of_tests(project) if db != base), "")
 
 
 def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) -> Iterator[FixedAddress]:

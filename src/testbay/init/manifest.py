@@ -59,10 +59,12 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     renamed = insisted.renamed(project)
     found = servers.for_tests(found, renamed | insisted_on)
     named = insisted.insisted(project, variables.without("db", project), defaults=True)
-    if "postgres" not in renamed | insisted_on | named:
-        base = found.chosen.database if found.chosen.names else "postgres"
-        found = servers.with_database(found, insisted.beside(project, base))
     ways = _ways(project, found, own, insisted_on)
+    logins = (libpq.login(project) if ways.by_libpq else {}) | renamed | named | ways.fixed
+    if "postgres" not in renamed | insisted_on | named:
+        written = logins["postgres"].db if "postgres" in logins else "postgres"
+        base = found.chosen.database if found.chosen.names else written
+        found = servers.with_database(found, insisted.beside(project, base, is_fixed="postgres" in ways.fixed))
     migration = migrations.migrations(project, found.chosen.scripts) if "postgres" in found.needs else None
     tests = testing.tests(project)
     needs_test = tests is None and bool(found.needs)
@@ -83,7 +85,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         servers=found,
         needs_test=needs_test,
         missing=missing,
-        logins=renamed | named | ways.fixed,
+        logins=logins,
     )
 
 

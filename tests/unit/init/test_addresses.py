@@ -10,6 +10,12 @@ from testbay.init.project import Project
 DJANGO = 'DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "HOST": "localhost"}}'
 
 
+TORNADO = (
+    'define("db_host", default="127.0.0.1")\ndefine("db_port", default=5433, type=int)\n'
+    "c = psycopg2.connect(host=options.db_host, port=options.db_port, user=options.db_user)"
+)
+
+
 @pytest.mark.parametrize(
     ("packages", "text", "ports"),
     [
@@ -40,6 +46,7 @@ DJANGO = 'DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "N
         ("redis", 'o = {"host": "localhost", "port": 6390, "decode_responses": raw}', "{ redis = 6390 }"),
         ("redis", 'r = httpx.get("http://localhost:6379")', ""),
         ("psycopg", 'c = psycopg.connect(host="localhost", user=environ["DB_USER"])', "{ postgres = 5432 }"),
+        ("psycopg", TORNADO, "{ postgres = 5433 }"),
     ],
 )
 def test_a_fixed_address_fixes_the_port(project: Project, packages: str, text: str, ports: str) -> None:
@@ -194,29 +201,6 @@ def test_a_field_of_a_model_in_settings_is_no_fixed_address(project: Project) ->
 
     assert [line.key for line in made.env] == ["DB__HOST", "DB__USER"]
     assert not [line for line in made.keys if line.key == "ports" and "names" in line.source]
-
-
-@pytest.mark.parametrize(
-    ("code", "named"),
-    [
-        ("psycopg.connect()", True),
-        ("psycopg2.connect('', cursor_factory=C)", True),
-        ("asyncpg.create_pool(min_size=1)", True),
-        ("psycopg.connect(**options)", False),
-        ("psycopg.connect(dsn)", False),
-        ("psycopg.connect(dbname='shop')", False),
-        ("nats.connect()", False),
-    ],
-)
-def test_a_call_without_an_address_is_led_by_the_variables_of_libpq(
-    project: Project, code: str, *, named: bool
-) -> None:
-    """The driver takes PGHOST and its like, else a socket of this machine."""
-    made = manifest.draft(add(project, {"requirements.txt": "psycopg", "app.py": f"x = {code}"}), {})
-
-    names = ["PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"] if named else []
-    assert [line.key for line in made.env] == names
-    assert bool([line for line in made.missing if "a variable that leads" in line]) != named
 
 
 def test_a_server_that_the_tests_start_keeps_its_port(project: Project) -> None:

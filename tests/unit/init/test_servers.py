@@ -15,6 +15,10 @@ def test_servers_are_found_by_image_and_by_client(project: Project) -> None:
     assert (found.images, found.compose, found.missing) == ({"postgres": "postgres:15"}, (), True)
 
 
+INI = "[database{0}]\nhost = localhost\nport = 5432\nuser = me\nname = shop{0}\n\n"
+TESTS = INI.format("_test")
+
+
 @pytest.mark.parametrize(
     ("name", "named"),
     [("compose.yaml", ()), ("docker-compose.test.yml", ()), ("docker-compose.ci.yml", ("docker-compose.ci.yml",))],
@@ -113,3 +117,22 @@ def test_a_layer_is_laid_over_the_usual_file(project: Project) -> None:
 
     assert (found.compose, found.missing) == (("docker-compose.yml", "docker-compose.test.yml"), False)
     assert (found.images, found.refused) == ({"postgres": "postgres:15"}, ())
+
+
+@pytest.mark.parametrize(
+    ("files", "made"),
+    [
+        ({"config.ini": INI.format("") + INI.format("_test")}, "shop_test"),
+        (
+            {"conf.py": 'DB = {"host": "localhost", "port": 5432, "user": "me", "database": "shop"}', "a.ini": TESTS},
+            "shop_test",
+        ),
+        ({"config.ini": INI.format("_test")}, ""),
+        ({"config.ini": INI.format("") + INI.format("_test"), "make.py": 'run("CREATE DATABASE x")'}, ""),
+    ],
+)
+def test_a_database_of_the_settings_for_tests_is_made(project: Project, files: dict[str, str], made: str) -> None:
+    """Beside the program's own, where both have fixed addresses; not one that the program creates."""
+    found = manifest.draft(add(project, {"requirements.txt": "psycopg", "app.py": "x = 1", **files}), {})
+
+    assert found.servers.beside == made
