@@ -85,6 +85,8 @@ def environment(project: Project, needs: Mapping[str, str], chosen: Candidate | 
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
         role = _role(read, example)
+        if read.name == "TESTING" and not read.required and read.name not in by_itself:
+            yield Finding(key=read.name, value="false", source=f"{read.where} reads it, and nothing sets it for tests")
         if read.name in left_out:
             continue
         if role and role.need in needs:

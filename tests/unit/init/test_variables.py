@@ -166,11 +166,15 @@ def test_what_a_runner_of_tests_sets_is_set_if_the_project_reads_it(project: Pro
         ('"CELERY_BACKEND", "db+postgresql://a@db/x"', [f'"db+postgresql://{LOGIN}/{{postgres.db}}"']),
         ('"GEO", "postgis://a@db/x"', [f'"postgis://{LOGIN}/{{postgres.db}}"']),
         ('"QUEUE_NAME", "jobs"', []),
+        ('"TESTING"', ["false"]),
         ('"RADIS_HOST")\nB = os.getenv("RADIS_PORT", "6379"', ['"{dragonfly.host}"', '"{dragonfly.port}"']),
     ],
 )
 def test_a_name_or_a_default_shows_what_a_variable_holds(project: Project, read: str, values: list[str]) -> None:
-    """SQLite stands in for a server; Tortoise creates the database; RDB is Celery's debugger; a usual port tells."""
+    """SQLite stands in for a server; Tortoise creates the database; RDB is Celery's debugger; a usual port tells.
+
+    TESTING, which testbay exports, is taken back where the program reads it: by hand nothing sets it.
+    """
     found = add(project, {"a.py": f"import os\nA = os.getenv({read})\n"})
 
     assert [line.value for line in variables.environment(found, {"postgres": "", "dragonfly": ""})] == values
