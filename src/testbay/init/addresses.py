@@ -36,6 +36,7 @@ _KEYS = ("host", "port", "user", "password", "db")
 OF_REDIS = ("Redis", "StrictRedis", "Valkey", "StrictValkey", "RedisSettings")
 _ELSEWHERE = {"connection_pool", "unix_socket_path"}  # arguments by which a client of Redis needs no host
 _LEADING = {"host", "port", *_ELSEWHERE}
+_CI = re.compile(r"^(?!not ).*['\"](CI|GITHUB_\w+|GITLAB_CI|TRAVIS|CIRCLECI)['\"]")
 _ONLY_OF_REDIS = "decode_responses"  # an argument that shows a client of Redis, whatever its class is called
 _OF_POSTGRES = ("connect", "Connection", "AsyncConnection", "create_pool", "PostgresqlDatabase", "URL")
 
@@ -90,9 +91,16 @@ def _of_library(project: Project) -> Iterator[FixedAddress]:
 def _of_sources(sources: Iterable[Source], shared: Mapping[str, str]) -> Iterator[FixedAddress]:
     for source in sources:
         tries = source.is_test and not source.is_conftest  # many a host there is made up
-        for address in of_source(source, shared, mentions.mentioned(source) if source.is_test else ()):
+        left_out = _of_ci(source.nodes) | (mentions.mentioned(source) if source.is_test else set())
+        for address in of_source(source, shared, left_out):
             if address.is_local or not tries:
                 yield address
+
+
+def _of_ci(nodes: Iterable[ast.AST]) -> set[ast.AST]:
+    """Collect what is below `if os.getenv("GITHUB_WORKFLOW"):`, which is so on another machine only."""
+    branches = (node for node in nodes if isinstance(node, ast.If) and _CI.search(ast.unparse(node.test)))
+    return {part for branch in branches for statement in branch.body for part in ast.walk(statement)}
 
 
 def _most_named(addresses: Iterable[FixedAddress], needs: Collection[str]) -> dict[str, FixedAddress]:

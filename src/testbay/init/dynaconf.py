@@ -47,8 +47,12 @@ def _texts(node: ast.expr | None) -> list[str]:
 
 
 def _keys(table: dict[str, Any], *, in_sections: bool) -> Iterator[tuple[str, str]]:
-    """Yield each key of a settings file with its value; keys of tables in tables are joined by two underlines."""
-    tables = [value for value in table.values() if isinstance(value, dict)] if in_sections else [table]
+    """Yield each key of a settings file with its value, first those for tests.
+
+    Keys of tables in tables are joined by two underlines.
+    """
+    sections = sorted(table.items(), key=lambda section: "test" not in section[0].lower())
+    tables = [value for _, value in sections if isinstance(value, dict)] if in_sections else [table]
     for one in tables:
         yield from _flat(one, "")
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from testbay.init import addresses, literals, mentions, variables
+from testbay.init import addresses, literals, mentions, runners, variables
 from testbay.init.addresses import OF_REDIS, FixedAddress
 from testbay.init.clients import maker
 from testbay.init.project import Project
@@ -42,8 +42,27 @@ def renamed(project: Project) -> dict[str, FixedAddress]:
             if isinstance(target, ast.Attribute) and target.attr.upper() in names and (db := text_of(value)):
                 where = f"{source.path}:{target.lineno}"
                 return {"postgres": FixedAddress(need="postgres", host="", port=0, where=where, db=db)}
-    found = [replace(one, host="", port=0, user="", password="") for one in variables.of_tests(project)]
+    found = [replace(one, host="", port=0, user="", password="") for one in _of_variables(project)]
     return {"postgres": found[0]} if found else {}
+
+
+def _of_variables(project: Project) -> Iterator[FixedAddress]:
+    """Yield the addresses of PostgreSQL that name a test's database: in variables for tests, or set for pytest.
+
+    Variables for tests are TEST_DATABASE_URL with its example or default, those of the file .env.test, and names of a
+    database with such a default.
+    """
+    said = {read.name: read.default for read, _ in variables.roles(project)}
+    said |= {name: value for name, (value, _) in project.examples.items()}
+    of_file = {value for value, file in project.examples.values() if file == ".env.test"}
+    named = [value for name, value in said.items() if "TEST" in name.upper().split("_") or value in of_file]
+    for value in (*named, *runners.values(project)):
+        for address in addresses.of_text(value, "the variables of the tests"):
+            if address.need == "postgres" and "test" in address.db.lower():
+                yield address
+    for read, role in variables.roles(project):
+        if (role.need, role.kind) == ("postgres", "db") and "test" in read.default.lower():
+            yield FixedAddress(need="postgres", host="", port=0, where=read.where, db=read.default)
 
 
 def beside(project: Project, base: str, *, is_fixed: bool) -> str:

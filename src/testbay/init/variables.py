@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from testbay.init import addresses, runners
-from testbay.init.addresses import FixedAddress
 from testbay.init.composefiles import Candidate
 from testbay.init.project import Finding, Project, Source
 from testbay.init.reads import reads
@@ -62,7 +61,7 @@ _EXPORTED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Role:
+class Role:
     """The address of a server, or a part (`kind`) of it, that a variable holds."""
 
     need: str
@@ -77,8 +76,8 @@ def environment(project: Project, needs: Mapping[str, str], chosen: Candidate | 
     A variable whose example names a database that scripts of the `chosen` compose file make leads there. What the file
     gives the program itself is better than a guess.
     """
-    roles = {read.name: _role(read, "") for read in reads(project)}
-    given = runners.for_tests(project, roles)
+    known = {read.name: _role(read, "") for read in reads(project)}
+    given = runners.for_tests(project, known)
     left_out = _of_users(project)
     made, said = (chosen.makes, chosen.said) if chosen else (set(), {})
     by_itself = {*given, *runners.of_dotenv(project)}
@@ -102,7 +101,7 @@ def environment(project: Project, needs: Mapping[str, str], chosen: Candidate | 
             yield Finding(key=read.name, value=value, source=f"{read.where} has no default, {file or 'a guess'}")
     for name, (value, file) in given.items():
         unread = Read(name=name, default="", required=False, where="")
-        if not (roles[name] if name in roles else _role(unread, value)):  # an address: of testbay's server
+        if not (known[name] if name in known else _role(unread, value)):  # an address: of testbay's server
             yield Finding(key=name, value=_quoted(value), source=f"{file}, for pytest")
 
 
@@ -120,13 +119,13 @@ def _of_users(project: Project) -> set[str]:
     if not project.is_library:
         return set()
     tests = {str(source.path) for source in project.tests}
-    known = list(_roles(project))
+    known = list(roles(project))
     led = {role.need for read, role in known if _is_whole(role) and _file(read) in tests}
     optional = [(read, role) for read, role in known if not read.required and not read.default]
     return {read.name for read, role in optional if role.need in led and _file(read) not in tests}
 
 
-def _is_whole(role: _Role) -> bool:
+def _is_whole(role: Role) -> bool:
     return role.kind in ("url", "address")
 
 
@@ -144,17 +143,17 @@ def _guess(read: Read) -> str:
     return _quoted(_ENGINE if {"DB", "DATABASE", "SQL"} & words and "ENGINE" in words else read.sample)
 
 
-def _role(read: Read, example: str) -> _Role | None:
+def _role(read: Read, example: str) -> Role | None:
     """Determine server and kind of a variable, by an example of its value, by its client or by its name."""
     value = example or read.default
     if re.search(r"\b(dbname|host)=\w", value):
-        return _Role(need="postgres", kind="url")  # libpq's own words, for which a URL does as well
+        return Role(need="postgres", kind="url")  # libpq's own words, for which a URL does as well
     if match := re.match(r"(?:(?:db|sqla)\+)?(\w+)(\+\w+)?://", value):  # db+postgresql: as Celery's backend has it
         for begin, need in _SCHEMES.items():
             if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
                 own = match[2] or (need == "postgres" and match[0] != "postgresql://")
                 query = _query(example or read.default)
-                return _Role(need=need, kind="url", scheme=match[0] if own else "", query=query)
+                return Role(need=need, kind="url", scheme=match[0] if own else "", query=query)
         if match[1].lower() != "sqlite":  # which stands in until another one is named
             return None
     return _by_name(read, value)
@@ -167,20 +166,20 @@ def _query(address: str) -> str:
     return f"?{'&'.join(parts)}" if parts else ""
 
 
-def _by_name(read: Read, value: str) -> _Role | None:
+def _by_name(read: Read, value: str) -> Role | None:
     """Determine server and kind of a variable by the client that takes it, else by the words of its name."""
     name = re.sub(r"(^|_)TESTDB(?=_|$)", r"\1DB", (read.short or read.name).upper())
     words = _JOINED.sub(r"\1\2_", name).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
     kind = "address" if _ADDRESS.fullmatch(value) else kind
     if kind != "url" and value.startswith("sqlite:") and WORDS["postgres"] & set(words):
-        return _Role(need="postgres", kind="url")  # SHOP_TEST_DB=sqlite://:memory:
+        return Role(need="postgres", kind="url")  # SHOP_TEST_DB=sqlite://:memory:
     if _OTHERS.search(name):
         return None
     if read.client:
-        return _Role(need=read.client, kind="url")
+        return Role(need=read.client, kind="url")
     need = _need(words, kind, value) or ("" if words[-1] in ("NAME", "BASE") and kind == "db" else read.beside)
-    return _Role(need=need, kind=kind) if need and kind else None
+    return Role(need=need, kind=kind) if need and kind else None
 
 
 def _need(words: list[str], kind: str, value: str) -> str:
@@ -197,7 +196,7 @@ def _need(words: list[str], kind: str, value: str) -> str:
     return "postgres" if is_dsn or is_database else ""
 
 
-def _template(role: _Role, project: Project, name: str) -> str:
+def _template(role: Role, project: Project, name: str) -> str:
     if name == _OF_TORTOISE:
         driver = "psycopg" if project.has("psycopg") and not project.has("asyncpg") else "asyncpg"
         return f"{driver}://{_PARTS.replace('{postgres.db}', 'test_{}')}"
@@ -245,7 +244,7 @@ def _quoted(text: str) -> str:
 
 def unread(project: Project, needs: Mapping[str, str]) -> list[str]:
     """List the servers whose address no variable holds; empty if the project has no sources."""
-    named = {role.need for _, role in _roles(project)}
+    named = {role.need for _, role in roles(project)}
     return [need for need in needs if need not in named] if project.code else []
 
 
@@ -270,35 +269,20 @@ def _place(source: Source, name: str) -> str:
     return f"{source.path}:{line}" if line else ""
 
 
-def of_tests(project: Project) -> Iterator[FixedAddress]:
-    """Yield the addresses of PostgreSQL that name a test's database: in variables for tests, or set for pytest.
-
-    Variables for tests are TEST_DATABASE_URL with its example or default, and those of the file .env.test.
-    """
-    said = {read.name: read.default for read, _ in _roles(project)}
-    said |= {name: value for name, (value, _) in project.examples.items()}
-    of_file = {value for value, file in project.examples.values() if file == ".env.test"}
-    named = [value for name, value in said.items() if "TEST" in name.upper().split("_") or value in of_file]
-    for value in (*named, *runners.values(project)):
-        for address in addresses.of_text(value, "the variables of the tests"):
-            if address.need == "postgres" and "test" in address.db.lower():
-                yield address
-
-
 def of_databases(project: Project) -> set[str]:
     """Name the variables that hold the name of PostgreSQL's database."""
-    return {read.name.upper() for read, role in _roles(project) if (role.need, role.kind) == ("postgres", "db")}
+    return {read.name.upper() for read, role in roles(project) if (role.need, role.kind) == ("postgres", "db")}
 
 
 def led(project: Project) -> set[str]:
     """Name the files that read a server's whole address from a variable."""
-    return {_file(read) for read, role in _roles(project) if _is_whole(role)}
+    return {_file(read) for read, role in roles(project) if _is_whole(role)}
 
 
 def portless(project: Project) -> dict[str, str]:
     """Map the servers whose host is read from a variable, but not the port, to the place of the variable."""
     hosts: dict[str, str] = {}
-    for read, role in _roles(project):
+    for read, role in roles(project):
         if role.kind == "host":
             hosts.setdefault(role.need, f"{read.where} reads {read.name}")
     lacking = without("port", project)
@@ -308,7 +292,7 @@ def portless(project: Project) -> dict[str, str]:
 def without(kind: str, project: Project) -> list[str]:
     """List the servers for which there are variables, but none for this part of the address: `host`, `db`."""
     kinds: dict[str, set[str]] = {}
-    for _, role in _roles(project):
+    for _, role in roles(project):
         kinds.setdefault(role.need, set()).add(role.kind)
     return [need for need, there in kinds.items() if not {"url", "address", kind} & there]
 
@@ -317,7 +301,7 @@ def needed(project: Project) -> dict[str, str]:
     """Map the servers that a variable shows by its value, type or client to the place of the variable."""
     found: dict[str, str] = {}
     examples = {file for _, file in project.examples.values()}
-    for read, role in _roles(project):
+    for read, role in roles(project):
         value = project.examples.get(read.name, ("", ""))[0] or read.default
         is_read = read.where not in examples  # what only an example file names may be of another program
         if is_read and (read.client or "://" in value) and not value.startswith("sqlite"):
@@ -325,7 +309,7 @@ def needed(project: Project) -> dict[str, str]:
     return found
 
 
-def _roles(project: Project) -> Iterator[tuple[Read, _Role]]:
+def roles(project: Project) -> Iterator[tuple[Read, Role]]:
     """Yield each variable that holds an address of a server, or a part of one."""
     for read in reads(project):
         if role := _role(read, project.examples.get(read.name, ("", ""))[0]):

@@ -10,6 +10,7 @@ from testbay.init.project import Project
 DJANGO = 'DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "HOST": "localhost"}}'
 
 
+IN_CI = 'if os.getenv("GITHUB_ACTIONS"):\n    U = "redis://localhost"\nelse:\n    U = "redis://localhost:7000"'
 TORNADO = (
     'define("db_host", default="127.0.0.1")\ndefine("db_port", default=5433, type=int)\n'
     "c = psycopg2.connect(host=options.db_host, port=options.db_port, user=options.db_user)"
@@ -47,6 +48,7 @@ TORNADO = (
         ("redis", 'r = httpx.get("http://localhost:6379")', ""),
         ("psycopg", 'c = psycopg.connect(host="localhost", user=environ["DB_USER"])', "{ postgres = 5432 }"),
         ("psycopg", TORNADO, "{ postgres = 5433 }"),
+        ("redis", IN_CI, "{ redis = 7000 }"),
     ],
 )
 def test_a_fixed_address_fixes_the_port(project: Project, packages: str, text: str, ports: str) -> None:
@@ -271,7 +273,12 @@ def test_an_address_that_tests_only_mention_fixes_no_port(project: Project, test
 
 
 @pytest.mark.parametrize(
-    "named", ['URL = f"postgresql://me:pw@{H}:5432/shop_test"', 'os.getenv("DB_NAME")\nconfig.DB_NAME = "shop_test"']
+    "named",
+    [
+        'URL = f"postgresql://me:pw@{H}:5432/shop_test"',
+        'os.getenv("DB_NAME")\nconfig.DB_NAME = "shop_test"',
+        'os.getenv("DB_NAME", "shop_test")',
+    ],
 )
 def test_a_database_that_only_the_tests_name_is_made(project: Project, named: str) -> None:
     """The variables lead to the server, and the name stands in conftest.py."""
