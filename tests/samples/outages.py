@@ -30,6 +30,7 @@ class Truth:
     bad: int = 0
     good: int = 0
     unheld: int = 0
+    flaws: int = 0
     since: float = 0.0
     is_out: bool = False
     is_news: bool = False
@@ -40,14 +41,16 @@ class Truth:
             self.since = at if not self.bad and not self.is_out else self.since
             self.bad, self.good = self.bad + 1, 0
             self.unheld = 0 if held else self.unheld + 1
-            self.is_out = self.is_out or self.bad >= AFTER
-            self.is_news = self.is_news or (self.is_out and self.unheld >= AFTER)
+            self.flaws += 0 if held else 3
+            self.is_out = self.is_out or self.bad >= AFTER or self.flaws >= 6 * AFTER
+            self.is_news = self.is_news or (self.is_out and (self.unheld >= AFTER or self.flaws >= 6 * AFTER))
             return
-        self.bad, self.unheld, self.good = 0, 0, self.good + 1
+        self.bad, self.unheld, self.flaws, self.good = 0, 0, max(0, self.flaws - 1), self.good + 1
         if self.is_out and self.good >= RECOVERED:
             if self.is_news:
                 self.outages.append((self.since, at))
             self.is_out = self.is_news = False
+            self.flaws = 0
 
 
 class Weather:

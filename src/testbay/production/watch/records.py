@@ -22,7 +22,8 @@ class JobCall(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """The state of one check. `bad` and `good` count rounds in a row; `unheld` the bad ones without an excuse.
+    """The state of one check. `bad` and `good` count rounds in a row; `unheld` the bad ones without an excuse;
+    `flaws` grows with each such one, and falls by one with each good one.
 
     One that `has_passed` is well until an outage begins; of one that never did, nothing good is known. `outages`
     counts the outages that followed each other within an hour, the last of which `ended` at that time.
@@ -33,6 +34,7 @@ class Standing:
     bad: int = 0
     good: int = 0
     unheld: int = 0
+    flaws: int = 0
     since: float = 0.0
     incident: int = 0
     said: str = ""

@@ -1,7 +1,8 @@
 """The rules of outages: when an incident begins, which checks belong to it, and which notices follow; pure logic.
 
-A check is down after so many failed rounds in a row, and up again after so many good ones: twice as many for each
-outage that followed the one before within an hour, so that a check which comes and goes is one outage. Checks of a
+A check is down after so many failed rounds in a row, or when for long more than every fourth round failed, as of one
+bad replica in three. It is up again after so many good ones: twice as many for each outage that followed the one before
+within an hour, so that a check which comes and goes is one outage. Checks of a
 target that fail for one cause share an incident. Rounds during a rollout or planned work do not announce an incident:
 that takes as many failed rounds outside of them. So nothing is sent about what a deploy or planned work breaks and
 fixes, and what outlives them is announced.
@@ -20,6 +21,8 @@ _BAD = ("fail", "stale", "error")
 _TOGETHER_S = 5.0  # checks that fail for one cause are asked at different moments: the message waits for them
 _CLOSELY_S = 3600.0
 _MOST_DOUBLINGS = 4
+_FLAW = 3  # what a failed round adds; a good one takes one off
+_FLAWS = 6  # times `after`: of ten checks that fail by chance in every tenth round, one is down so each week
 _MOST_MEMBERS = 500
 _EVIDENCE = 12
 
@@ -105,18 +108,21 @@ class OutageTracker:
             bad=before.bad + 1,
             good=0,
             unheld=0 if one.held else before.unheld + 1,
+            flaws=before.flaws if one.held else before.flaws + _FLAW,
             since=one.at if before.bad == 0 and not before.incident else before.since,
             said=result.said,
             evidence=result.evidence[:_EVIDENCE],
             kind=result.kind,
             took_s=None,
         )
+        after = self.rule(one.series.service).after
+        is_flawed = now.flaws >= _FLAWS * after
         if now.incident and now.incident in self.incidents:
             self._relapse(self.incidents[now.incident], one.series)
-        elif now.bad >= self.rule(one.series.service).after:
+        elif now.bad >= after or is_flawed:
             is_close = 0 <= one.at - before.ended < _CLOSELY_S
             now = replace(now, incident=self._opened(one, now), outages=before.outages + 1 if is_close else 1)
-        if now.incident and now.unheld >= self.rule(one.series.service).after:
+        if now.incident and (now.unheld >= after or is_flawed):
             self._announce(now.incident, one.at)
         return now
 
@@ -129,6 +135,7 @@ class OutageTracker:
             bad=0,
             good=before.good + 1,
             unheld=0,
+            flaws=max(0, before.flaws - 1),
             kind=one.result.kind,
             took_s=took_s,
             has_passed=True,
@@ -137,11 +144,12 @@ class OutageTracker:
             first = before.since if before.verdict == "pass" else one.at
             return replace(now, since=first, said=one.result.said, evidence=())
         doublings = min(max(now.outages - 1, 0), _MOST_DOUBLINGS)
-        if now.good < self.rule(one.series.service).recovered_after * 2**doublings:
-            return now
+        enough = self.rule(one.series.service).recovered_after
+        if now.good < enough * 2**doublings:
+            return replace(now, flaws=0) if now.good >= enough else now
         if now.incident in self.incidents:
             self._recover(self.incidents[now.incident], one.series, one.at)
-        return replace(now, incident=0, since=one.at, said=one.result.said, evidence=(), ended=one.at)
+        return replace(now, incident=0, flaws=0, since=one.at, said=one.result.said, evidence=(), ended=one.at)
 
     def _opened(self, one: RoundResult, now: Standing) -> int:
         """The incident for a failing check: an existing one with the same cause, or a new one."""
@@ -236,7 +244,7 @@ class OutageTracker:
 
 def _matters(before: Standing, now: Standing) -> bool:
     """Return whether a change must be written: repeated passes are known from the rounds."""
-    return before.verdict != now.verdict or now.verdict != "pass" or bool(before.incident)
+    return before.verdict != now.verdict or now.verdict != "pass" or bool(before.incident or before.flaws)
 
 
 def excused(rollouts: Mapping[tuple[str, str], bool], series: Series, *, planned: bool) -> bool:

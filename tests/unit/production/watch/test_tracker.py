@@ -173,6 +173,23 @@ def test_what_comes_and_goes_is_told_once_more_and_not_each_time() -> None:
     ]
 
 
+def test_what_fails_in_every_third_round_is_an_outage_and_in_every_tenth_is_none() -> None:
+    """One bad replica of three never fails twice in a row; it is told twice, and then once that all rounds are good."""
+    made, notifier = (one := tracker("a")), Notifier(tracker=one)
+    told: list[str] = []
+    for moment, bad in enumerate([*(at % 10 == 0 for at in range(200)), *(at % 3 == 0 for at in range(150))]):
+        hear(made, moment * 60, "fail" if bad else "pass", HEALTH)
+        told += titles(notifier, moment * 60 + 10)
+    hear(made, 360 * 60, "pass", *[HEALTH] * 4)
+
+    assert [title.partition(" after")[0] for title in (*told, *titles(notifier, 361 * 60))] == [
+        "a: shop on prod: health fails",
+        "a: shop on prod: passing again",
+        "a: shop on prod: health fails",
+        "a: shop on prod: passing again",
+    ]
+
+
 def test_news_for_a_channel_that_the_manifest_has_no_more_is_dropped() -> None:
     """A watcher with another manifest goes on from the same history."""
     made = tracker("a", "old")
