@@ -5,7 +5,7 @@ import math
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 
+_ERROR_STATUS = 400
 _PASSWORD = re.compile(r"(?<=://)[^\s/?#@'\"]*:[^\s/?#@'\"]+(?=@)")
 # What answers repeat of a login: `Bearer` or `Basic` with something other than a word, and tokens in JSON (JWT).
 _LOGIN = re.compile(r"(?i:(?<=\bbearer )|(?<=\bbasic ))(?=\S*\d|\S{16})[\w.~+/=-]{8,}|\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}")
@@ -157,8 +158,8 @@ async def deadline(what: str, timeout_s: float, until: float = math.inf) -> Asyn
         raise FoundError("fail", f"{what} took longer than {timeout_s:g} s{progress.said}") from None
 
 
-def judge(rules: Iterable[str], values: Mapping[str, Any], evidence: Iterable[str] = ()) -> None:
-    """Evaluate all conditions.
+def judge(rules: Sequence[str], values: Mapping[str, Any], evidence: Iterable[str] = ()) -> None:
+    """Evaluate all conditions. An error status that none of them names begins the message: it is the likely cause.
 
     Raises:
         FoundError: One of them does not hold; the others that do not are its evidence.
@@ -170,6 +171,9 @@ def judge(rules: Iterable[str], values: Mapping[str, Any], evidence: Iterable[st
         except NotMetError as error:
             wrong.append(str(error))
     if wrong:
+        status, named = values.get("status"), {name for rule in rules for name in condition(rule).names}
+        if isinstance(status, int) and status >= _ERROR_STATUS and "status" not in named:
+            wrong[0] = f"status {status}; {wrong[0]}"
         raise FoundError("fail", wrong[0], [*wrong[1:], *evidence])
 
 

@@ -13,6 +13,9 @@ from testbay.production.incidents.marker import Kind, State, digest
 # Parts in which two answers with the same cause differ: the requested path, and measured numbers.
 _REQUEST = re.compile(r"\b[A-Z]{2,7} /[^\s:]*")
 _PATH = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s?#'\"]+)[^\s'\"]*", re.IGNORECASE)
+# The error status that a message begins with, also within a journey: the conditions that fail by it do not matter.
+_STATUS = re.compile(r"^(?:step \d+ of \d+: )?status(?: ([45]\d\d);|[^:]*: ([45]\d\d) is )")
+_NO_JSON = "there is no json: "  # and why, for whichever condition
 _MEASURED = re.compile(r"\d+(?:\.\d+)?(?= ?(?:ms|s)\b)|\(asked [^)]*\)")
 
 
@@ -105,14 +108,18 @@ def masked(report: Report, mask: Callable[[str], str]) -> Report:
 def cause(result: Result) -> str:
     """Name the cause of a failure, so that checks of a target that fail for the same reason share it.
 
-    An old build, being unable to ask, and slowness are each one cause. Otherwise the cause is the message of the
-    check without the request, the paths of addresses and measured numbers.
+    An old build, being unable to ask, and slowness are each one cause, and so is an error status. Otherwise the cause
+    is the message of the check without the request, the paths of addresses and measured numbers; where the answer is
+    not JSON, without the condition that wanted some.
     """
     if result.verdict != "fail":
         return ""
     if result.kind == slowness.KIND:
         return slowness.KIND
-    return " ".join(_MEASURED.sub("", _PATH.sub(r"\1", _REQUEST.sub("", result.said))).lower().split())
+    if status := _STATUS.match(result.said):
+        return f"status {status[1] or status[2]}"
+    said = result.said.partition(_NO_JSON)[2] or result.said
+    return " ".join(_MEASURED.sub("", _PATH.sub(r"\1", _REQUEST.sub("", said))).lower().split())
 
 
 def moment(text: str) -> datetime:

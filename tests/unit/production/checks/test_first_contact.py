@@ -90,7 +90,7 @@ ILL = {
     ),
     "a password": (
         says('HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm="x"\r\nContent-Length: 0'),
-        NO_JSON % ("of no type", "empty"),
+        "status 401; " + NO_JSON % ("of no type", "empty"),
         "GET /health → 401 of no type, 0 bytes, asks for Basic credentials",
     ),
     "chunks without an end": (

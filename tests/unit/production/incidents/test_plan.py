@@ -88,10 +88,17 @@ def test_all_that_is_slow_shares_an_issue() -> None:
         ("GET /a: median of 9 is 405 ms", "GET /b: median of 9 is 77 ms", True),
         ("Status is 502", "status is 502", True),
         ("status is 502", "status is 404", False),
+        (
+            "status == 200: 502 is not == 200",
+            "step 2 of 3: status 502; json.a == 1: there is no json: it is empty",
+            True,
+        ),
+        ("status == 200: 502 is not == 200", "status < 500: 503 is not < 500", False),
+        ("json.a == 1: there is no json: it is empty", "json.b < 2: there is no json: it is empty", True),
     ],
 )
 def test_a_cause_is_what_was_said_without_path_and_measure(one: str, other: str, same: bool) -> None:  # noqa: FBT001
-    """The host counts, the path does not; a status counts, a measured time does not."""
+    """The host counts, the path does not; a status counts, a measured time and what it makes fail do not."""
     assert (cause(result("a", said=one)) == cause(result("b", said=other))) is same
 
 
