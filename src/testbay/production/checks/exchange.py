@@ -98,6 +98,8 @@ async def exchange(context: CheckContext, table: Exchange, scope: Scope, progres
         progress.said = ": no answer came"
         response = await _sent(context, table, scope, path)
         body, trouble = await _body(response, progress)
+    except zlib.error as error:
+        raise FoundError("fail", f"{asked}: its gzip body is broken: {error}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise no_answer(asked, error, host=_host(context.base_url)) from None
     return Response(
@@ -199,7 +201,11 @@ def _moved(context: CheckContext, response: "aiohttp.ClientResponse") -> str:
 
 
 async def _body(response: "aiohttp.ClientResponse", progress: Progress) -> tuple[bytes, str]:
-    """Read and unpack the body up to the limit; also return why it cannot be used, or an empty string."""
+    """Read and unpack the body up to the limit; also return why it cannot be used, or an empty string.
+
+    Raises:
+        zlib.error: It is not gzip, though it says so, or not all of it: no browser would show it.
+    """
     coding = response.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", "gzip", "x-gzip", ""):
         response.close()
@@ -220,10 +226,8 @@ async def _body(response: "aiohttp.ClientResponse", progress: Progress) -> tuple
                 if len(body) > MAX_BODY_BYTES:
                     return bytes(body[:400]), f"its body is larger than {MAX_BODY_BYTES >> 20} MiB"
                 chunk = unpack.unused_data if unpack else b""
-    except zlib.error as error:
-        return bytes(body), f"its body is not gzip: {error}"
     finally:
         response.close()
     if unpack and body and not unpack.eof:
-        return bytes(body), "its gzip body ends in the middle"
+        raise zlib.error("it ends in the middle")
     return bytes(body), ""

@@ -1,6 +1,7 @@
 """Reasons why no answer came, in words: from the errors of aiohttp, httpx, websockets, TLS and sockets."""
 
 import errno
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from testbay.production.checks.context import FoundError
 from testbay.production.checks.report import Verdict
 
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _UNSENDABLE = {"InvalidURL", "InvalidURI"}
 _PROXIES = {"ClientProxyConnectionError", "ClientHttpProxyError", "InvalidProxy", "ProxyError", "InvalidProxyStatus"}
 _CLEARER = {  # than the library's own words
@@ -69,9 +71,19 @@ def _unconnected(asked: str, cause: BaseException) -> FoundError | None:
         return FoundError(verdict, f"{asked}: the host's name is not known: {cause.strerror}", reached=False)
     if isinstance(cause, ConnectionRefusedError):
         return FoundError("fail", f"{asked}: connection refused", reached=False)
-    if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
+    return _by_number(asked, cause) if isinstance(cause, OSError) and cause.errno else None
+
+
+def _by_number(asked: str, cause: OSError) -> FoundError | None:
+    said = os.strerror(cause.errno or 0)
+    if cause.errno in _UNREACHABLE:
         hint = "no route from here; is it IPv6 only, and this machine is not?"
         return FoundError("error", f"{asked}: {hint} ({cause.strerror})", reached=False)
+    if cause.errno in _EXHAUSTED:
+        return FoundError("error", f"{asked}: this machine cannot connect: {said}", reached=False)
+    # asyncio's words; aiohttp wraps also the error of a port that is closed, and its cause comes next
+    if "Connect call failed" in str(cause) and cause.errno != errno.ECONNREFUSED:
+        return FoundError("fail", f"{asked}: no connection: {said}", reached=False)
     return None
 
 

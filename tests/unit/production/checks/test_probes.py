@@ -1,5 +1,6 @@
 """Checks of ports and names, asked of real sockets on loopback."""
 
+import errno
 import socket
 import socketserver
 import threading
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from tests.samples.reports import told
 
 from testbay.manifest.checks import Check
+from testbay.production.checks.noanswer import no_answer
 from testbay.production.checks.report import Report
 
 Ask = Callable[..., Report]
@@ -50,6 +52,32 @@ def test_a_closed_port_is_a_failure(ask: Ask) -> None:
         port = held.getsockname()[1]
 
         assert told(ask(tcp(port))) == ("fail", f"127.0.0.1:{port}: connection refused")
+
+
+def test_a_port_that_stays_silent_is_one_that_takes_connections(ask: Ask, listen: Callable[..., int]) -> None:
+    """Of what takes too long it is said how far it came."""
+    port = listen(lambda client: client.recv(9999) and client.recv(1))
+    says = tcp(port, 'timeout = "1s"\nexpect = ["text != \'\'"]')
+    secure = says.replace('"tcp"', '"tls"').replace('"port"', '"secure"').replace("text != ''", "ip != ''")
+
+    assert [one.said.partition(" took longer than 1 s: ")[2] for one in ask(f"{says}\n{secure}").results] == [
+        "it takes connections, and says nothing",
+        "it takes connections, and does not answer in TLS; does it answer without?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [
+        (errno.EMFILE, ("error", "a:1: this machine cannot connect: Too many open files")),
+        (errno.ECONNRESET, ("fail", "a:1: no connection: Connection reset by peer")),
+    ],
+)
+def test_a_connection_that_fails_is_whose_fault_it_is(number: int, found: tuple[str, str]) -> None:
+    """A machine that has no room for one more socket says nothing about the target."""
+    error = no_answer("a:1", OSError(number, "Connect call failed ('127.0.0.1', 1)"))
+
+    assert (error.verdict, error.said) == found
 
 
 class Names(socketserver.BaseRequestHandler):

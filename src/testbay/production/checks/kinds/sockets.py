@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import dns.resolver
 
 _MOST_BYTES = 64 << 10
+_NO_CONNECTION = ": no connection came"
 _SILENCE_S = 0.5  # the longest gap between the pieces of an answer
 
 
@@ -27,10 +28,15 @@ async def tcp(context: CheckContext, check: TcpCheck) -> Passed:
         FoundError: No connection, or another answer.
     """
     host, port = _place(context, check.connect)
-    async with deadline(check.connect, check.timeout, context.deadline):
+    async with deadline(check.connect, check.timeout, context.deadline) as progress:
+        progress.said = _NO_CONNECTION
         began = time.monotonic()
-        reader, writer = await _connected(check.connect, host, port)
+        try:
+            reader, writer = await asyncio.open_connection(host.strip("[]"), port)
+        except OSError as error:
+            raise no_answer(check.connect, error) from None
         took_s = time.monotonic() - began
+        progress.said = ": it takes connections, and says nothing"
         try:
             ip = address(writer.get_extra_info("peername"))
             text = await _heard(context, check, reader, writer)
@@ -69,27 +75,29 @@ async def tls(context: CheckContext, check: TlsCheck) -> Passed:
         FoundError: No connection, a certificate that is not trusted or is for another name, or a condition that fails.
     """
     host, port = _place(context, check.connect)
-    async with deadline(check.connect, check.timeout, context.deadline):
+    async with deadline(check.connect, check.timeout, context.deadline) as progress:
+        progress.said = _NO_CONNECTION
+
+        def connected() -> asyncio.Protocol:
+            progress.said = ": it takes connections, and does not answer in TLS; does it answer without?"
+            return asyncio.Protocol()
+
         began = time.monotonic()
-        name = check.server_name or host.strip("[]")
-        _, writer = await _connected(check.connect, host, port, ssl=context.tls, server_hostname=name)
+        name, loop = check.server_name or host.strip("[]"), asyncio.get_running_loop()
+        try:
+            transport, _ = await loop.create_connection(
+                connected, host.strip("[]"), port, ssl=context.tls, server_hostname=name
+            )
+        except OSError as error:
+            raise no_answer(check.connect, error) from None
         took_s = time.monotonic() - began
-        peer, secure = writer.get_extra_info("peername"), writer.get_extra_info("ssl_object")
-        writer.transport.abort()
+        peer, secure = transport.get_extra_info("peername"), transport.get_extra_info("ssl_object")
+        transport.abort()
     found = certificate(secure)
     values = {"certificate": found, "tls_version": secure.version(), "response_ms": took_s * 1000, "ip": address(peer)}
     days = f"{found['days_left']:.1f} days left" if isinstance(found, dict) else ""
     judge(check.expect, context.names(**values), [f"{check.connect}: {days}"])
     return Passed(said=f"{check.connect}: {days}", latencies_s=(took_s,))
-
-
-async def _connected(
-    address: str, host: str, port: int, **more: Any
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    try:
-        return await asyncio.open_connection(host.strip("[]"), port, **more)
-    except OSError as error:
-        raise no_answer(address, error) from None
 
 
 def _place(context: CheckContext, text: str) -> tuple[str, int]:
