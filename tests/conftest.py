@@ -1,10 +1,8 @@
 """Rules for every test: independence of how this run was started, shares of several machines, the count."""
 
-import functools
 import gc
 import importlib
 import os
-import re
 import signal
 import tempfile
 from pathlib import Path
@@ -67,20 +65,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Test by test to the worker that is free, but a module marked `xdist_group` to one.
-
-    `--dist loadgroup` would not: it sets `_nodeid` of an item, which pytest 9.2 does not read any more.
-    """
-    made = importlib.import_module("xdist.scheduler").LoadScopeScheduling(config, log)
-    made._split_scope = lambda nodeid: group(config.rootpath / nodeid.partition("::")[0]) or nodeid
-    return made
-
-
-@functools.cache
-def group(module: Path) -> str:
-    """The group that a module's `pytestmark` names."""
-    found = re.search(r'(?m)^pytestmark = .*xdist_group\("([\w-]+)"\)', module.read_text(encoding="utf-8"))
-    return found[1] if found else ""
+    """Spread what waits; `tests/scheduling.py` is imported here alone, as workers need no scheduler."""
+    return importlib.import_module("tests.scheduling").ByFile(config, log)
 
 
 def _equipment_is_required() -> bool:

@@ -1,11 +1,37 @@
 """What every law of the house looks at: the files git knows, or would know after `git add`."""
 
+import ast
+import functools
+import gc
 import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+
+
+@functools.cache
+def parsed(file: Path) -> ast.Module:
+    """A file of ours, which many laws look at."""
+    gc.disable()  # nothing of a tree is garbage
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"), str(file))
+    finally:
+        gc.enable()
+
+
+@functools.cache
+def functions(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function in it, at any depth."""
+    return [node for node in ast.walk(parsed(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Forget all trees after the last law: each later search for garbage would go through 200 MB of them."""
+    if nextitem is None or nextitem.path.parent != Path(__file__).parent:
+        parsed.cache_clear()
+        functions.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import functools
 from pathlib import Path
 
 import pytest
-from tests.repo.test_imports import parsed
+from tests.repo.conftest import parsed
 
 pytestmark = pytest.mark.xdist_group("laws")  # one worker parses every file, once
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from tests.repo.conftest import functions
 from tests.repo.test_hygiene import FILE_WALL, FUNCTION_WALL
-from tests.repo.test_imports import LEVELS, SOURCE, functions, imported, modules, room
+from tests.repo.test_imports import LEVELS, SOURCE, imported, modules, room
 
 pytestmark = pytest.mark.xdist_group("laws")  # one worker parses every file, once
 

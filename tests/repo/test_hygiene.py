@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.repo.test_imports import functions, parsed
+from tests.repo.conftest import functions, parsed
 
 pytestmark = pytest.mark.xdist_group("laws")  # one worker parses every file, once
 

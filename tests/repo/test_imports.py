@@ -1,8 +1,6 @@
 """Imports point one way: a module of src/testbay imports only modules of lower levels."""
 
 import ast
-import functools
-import gc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from tests.repo.conftest import parsed
 
 pytestmark = pytest.mark.xdist_group("laws")  # one worker parses every file, once
 
@@ -39,22 +38,6 @@ LEVELS = {
 }
 # The contents page and the way in: they may import anything.
 EXEMPT = {"testbay", "testbay.__main__"}
-
-
-@functools.cache
-def parsed(file: Path) -> ast.Module:
-    """A file of ours, which many laws look at."""
-    gc.disable()  # nothing of a tree is garbage
-    try:
-        return ast.parse(file.read_text(encoding="utf-8"), str(file))
-    finally:
-        gc.enable()
-
-
-@functools.cache
-def functions(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Every function in it, at any depth."""
-    return [node for node in ast.walk(parsed(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def modules() -> dict[str, ast.Module]:
