@@ -34,11 +34,17 @@ _WORDS = {"dbname": "db", "database": "db", "name": "db", "username": "user", "h
 _LAST_PORT = 65_535
 _KEYS = ("host", "port", "user", "password", "db")
 OF_REDIS = ("Redis", "StrictRedis", "Valkey", "StrictValkey", "RedisSettings")
+OF_PEEWEE = ("PostgresqlDatabase", "PostgresqlExtDatabase", "PooledPostgresqlDatabase", "PooledPostgresqlExtDatabase")
 _ELSEWHERE = {"connection_pool", "unix_socket_path"}  # arguments by which a client of Redis needs no host
 _LEADING = {"host", "port", *_ELSEWHERE}
 _CI = re.compile(r"^(?!not ).*['\"](CI|GITHUB_\w+|GITLAB_CI|TRAVIS|CIRCLECI)['\"]")
 _ONLY_OF_REDIS = "decode_responses"  # an argument that shows a client of Redis, whatever its class is called
-_OF_POSTGRES = ("connect", "Connection", "AsyncConnection", "create_pool", "PostgresqlDatabase", "URL")
+_OF_POSTGRES = (
+    *("connect", "Connection", "AsyncConnection", "create_pool", "URL", "bind"),
+    *("SimpleConnectionPool", "ThreadedConnectionPool", "PersistentConnectionPool"),
+    *OF_PEEWEE,
+)
+_PLACE = re.compile(r"(localhost|127\.0\.0\.1):(\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +155,8 @@ def _of_node(node: ast.AST, read: Callable[[ast.expr], str], where: str) -> Iter
             yield from _address(need, named, where)
         elif last(node.func) == "format":
             yield from of_text(read(node), where)
+    elif isinstance(node, ast.Tuple):  # Channels: "hosts": [("127.0.0.1", 6379)]
+        yield from of_text(":".join(map(read, node.elts)), where)
     elif isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
         named = _known({text_of(key, {}): read(value) for key, value in pairs if key})
@@ -157,8 +165,11 @@ def _of_node(node: ast.AST, read: Callable[[ast.expr], str], where: str) -> Iter
 
 
 def of_text(text: str, where: str) -> Iterator[FixedAddress]:
-    """Parse an address: a URL, or libpq's keywords such as `host=localhost dbname=shop`."""
-    if match := _URL.match(text):
+    """Parse an address: a URL, libpq's keywords such as `host=localhost dbname=shop`, or host and a usual port."""
+    usual = {str(port): need for need, port in PORTS.items()}
+    if (match := _PLACE.fullmatch(text)) and (need := usual.get(match[2])):
+        yield from _address(need, {"host": match[1], "port": match[2]}, where)
+    elif match := _URL.match(text):
         yield from _address(_SCHEMES[match["scheme"]], {k: v or "" for k, v in match.groupdict().items()}, where)
     elif "host=" in text and ("dbname=" in text or "user=" in text):
         yield from _address("postgres", _known(dict(re.findall(r"(\w+)\s*=\s*'?([^\s']+)", text))), where)
@@ -183,12 +194,19 @@ def _of_call(call: ast.Call, named: Mapping[str, str]) -> str:
         return "dragonfly"
     if bare and name == "connect" and owner(call) == "nats":
         return "nats"
+    if name == "dict":
+        return _of_dict(ast.unparse(call), named)
     return "postgres" if name in _OF_POSTGRES and named.get("host") and {"db", "user"} & named.keys() else ""
 
 
 def _words_of(call: ast.Call, read: Callable[[ast.expr], str]) -> dict[str, str]:
-    """Read the arguments of a call; the first two without a keyword are host and port of a client of Redis."""
+    """Read the arguments of a call; the first two without a keyword are host and port of a client of Redis.
+
+    The first of Peewee's is the database.
+    """
     words = {name: read(value) for name, value in keywords(call).items()}
+    if last(call.func) in OF_PEEWEE:
+        return dict(zip(("db",), map(read, call.args), strict=False)) | words
     if last(call.func) in OF_REDIS:
         return dict(zip(("host", "port"), map(read, call.args), strict=False)) | words
     return words
@@ -206,7 +224,7 @@ def _of_dict(text: str, named: Mapping[str, str]) -> str:
     """Name the server that a mapping of settings is for, as Django and connection pools take it; else empty."""
     if not named.get("host"):
         return ""
-    if "postgres" in text or named.get("port") == "5432":
+    if "postgres" in text or named.get("port") == "5432" or {"db", "user", "password"} <= named.keys():
         return "postgres"
     return "dragonfly" if named.get("port") == "6379" or _ONLY_OF_REDIS in named else ""
 

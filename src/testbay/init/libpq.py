@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from testbay.init.addresses import FixedAddress
+from testbay.init.addresses import OF_PEEWEE, FixedAddress
 from testbay.init.insisted import CREATES
 from testbay.init.project import Finding, Project, Source
 from testbay.init.syntax import calls, keywords, last, owner, text_of
@@ -30,7 +30,8 @@ def login(project: Project) -> dict[str, FixedAddress]:
     for source, call in _bare(project):
         said = {name: text_of(value) for name, value in keywords(call).items()}
         said |= dict(pair for part in call.args for pair in re.findall(r"(\w+)=(\w+)", text_of(part)))
-        db = said.get("dbname") or said.get("database", "")
+        of_peewee = text_of(call.args[0]) if last(call.func) in OF_PEEWEE else ""
+        db = said.get("dbname") or said.get("database", "") or of_peewee
         if (db and db not in _MAINTENANCE) or said.get("user"):
             user, password = said.get("user", ""), said.get("password", "")
             db = "" if creates else db
@@ -51,7 +52,8 @@ def _is_bare(call: ast.Call) -> bool:
         return False
     if call.args and _PROGRAMS.match(next(filter(None, map(text_of, _expressions(call.args[0]))), "")):
         return True
-    connects = owner(call) in _DRIVERS and last(call.func) in ("connect", "create_pool")
+    of_driver = owner(call) in _DRIVERS and last(call.func) in ("connect", "create_pool")
+    connects = of_driver or (last(call.func) in OF_PEEWEE and bool(call.args))
     unpacks = any(word.arg is None for word in call.keywords)
     plain = all(isinstance(part, ast.Constant) for part in call.args)
     return connects and plain and not unpacks and not _LEADING & keywords(call).keys()

@@ -100,6 +100,8 @@ def _called(node: ast.Call, known: Mapping[str, str], depth: int, *, defaults: b
             first = text.replace("{}", value, 1) if mark.isdigit() else text
             text = first.replace(f"{{{mark}}}", value)
         return text
+    if name == "getattr" and len(node.args) == len(("settings", "NAME", "default")):
+        return text_of(node.args[2], known, depth, defaults=defaults)
     if name in ("int", "str") and len(node.args) == 1:
         return text_of(node.args[0], known, depth, defaults=defaults)
     default = keywords(node).get("default") or next(iter(node.args[1:2]), None)

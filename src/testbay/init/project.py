@@ -24,7 +24,7 @@ ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one u
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
 _Result = TypeVar("_Result")
 _EXAMPLES = (
-    *(".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env", ".example.env"),
+    *(".env.test", ".env.example", ".env.sample", ".env.template", ".env.dist", "example.env", ".example.env"),
     *(".env-example", ".env_example", ".env-sample", ".env_sample", "env.example", "env.sample", "sample.env"),
 )
 

@@ -52,11 +52,7 @@ def _of_workflows(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]
 
 
 def _of_workflow(text: str) -> Iterator[tuple[str, str]]:
-    whole: Any = {}
-    with suppress(yaml.YAMLError, RecursionError, ValueError):
-        whole = yaml.safe_load(text)
-    jobs = whole.get("jobs") if isinstance(whole, dict) else None
-    for job in filter(_is_table, jobs.values() if isinstance(jobs, dict) else ()):
+    for whole, job in _jobs(text):
         steps = job.get("steps")
         for step in filter(_is_table, steps if isinstance(steps, list) else ()):
             if _RUNS_TESTS.search(str(step.get("run", ""))):
@@ -65,6 +61,27 @@ def _of_workflow(text: str) -> Iterator[tuple[str, str]]:
                     **dict(_pairs(job.get("env"))),
                     **dict(_pairs(step.get("env"))),
                 }.items()
+
+
+def images(project: Project) -> Iterator[str]:
+    """Yield the images of the services beside the jobs of GitHub's workflows, as far as they name a version."""
+    for path in sorted(project.root.glob(".github/workflows/*.y*ml")):
+        for _, job in _jobs(project.text(str(path.relative_to(project.root)))):
+            services = job.get("services")
+            for service in filter(_is_table, services.values() if isinstance(services, dict) else ()):
+                image = str(service.get("image", ""))
+                if re.search(r":v?\d", image) and "$" not in image:
+                    yield image
+
+
+def _jobs(text: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield each job of a workflow, behind the whole."""
+    whole: Any = {}
+    with suppress(yaml.YAMLError, RecursionError, ValueError):
+        whole = yaml.safe_load(text)
+    jobs = whole.get("jobs") if isinstance(whole, dict) else None
+    for job in filter(_is_table, jobs.values() if isinstance(jobs, dict) else ()):
+        yield whole, job
 
 
 def _is_table(found: Any) -> bool:

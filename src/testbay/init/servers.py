@@ -5,11 +5,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from testbay.init import composefiles, insisted, packages, variables
+from testbay.init import composefiles, insisted, packages, runners, variables
 from testbay.init.addresses import FixedAddress
 from testbay.init.composefiles import Candidate
 from testbay.init.project import Project
 from testbay.manifest.compose.finding import TEST_FILE
+from testbay.manifest.compose.recognition import room_of_image
 
 _OTHER_CLIENTS = (
     *("mysqlclient", "pymysql", "aiomysql", "asyncmy", "mysql-connector-python", "mariadb", "pyodbc", "pymssql"),
@@ -81,7 +82,8 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
     refused = [one.refused for one in candidates if one.refused and not set(one.names) <= set(compose)]
     return Servers(
         needs={need: needs[need] for need in _CLIENTS if need in needs},
-        images={need: image for one in reversed(candidates) for need, (_, image) in one.images.items()},
+        images={room_of_image(image): image for image in reversed([*runners.images(project)])}
+        | {need: image for one in reversed(candidates) for need, (_, image) in one.images.items()},
         compose=compose,
         missing=bool(needs) and not complete,
         refused=tuple(dict.fromkeys(refused)),

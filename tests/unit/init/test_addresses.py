@@ -49,6 +49,13 @@ TORNADO = (
         ("psycopg", 'c = psycopg.connect(host="localhost", user=environ["DB_USER"])', "{ postgres = 5432 }"),
         ("psycopg", TORNADO, "{ postgres = 5433 }"),
         ("redis", IN_CI, "{ redis = 7000 }"),
+        ("redis", 'L = {"hosts": [("127.0.0.1", 6379)]}', "{ redis = 6379 }"),
+        ("redis", 'r = Redis(host=getattr(settings, "REDIS_HOST", "localhost"))', "{ redis = 6379 }"),
+        ("nats-py", 'n = nats.connect("localhost:4222")', "{ nats = 4222 }"),
+        ("psycopg2", 'p = pool.SimpleConnectionPool(1, 9, host="localhost", user="me")', "{ postgres = 5432 }"),
+        ("psycopg2", 'D = dict(host="localhost", dbname="shop", user="me", password="x")', "{ postgres = 5432 }"),
+        ("psycopg2", 'db.bind(provider="postgres", host="localhost", user="me")', "{ postgres = 5432 }"),
+        ("peewee\npsycopg2", 'db = PostgresqlDatabase("shop", user="me", host="localhost")', "{ postgres = 5432 }"),
     ],
 )
 def test_a_fixed_address_fixes_the_port(project: Project, packages: str, text: str, ports: str) -> None:

@@ -21,6 +21,7 @@ from testbay.init.project import Project
         ("run(['createdb', name], check=True)", True),
         ("run(['/usr/bin/psql', '-h', there, name])", False),
         ("system(f'pg_dump {name} > it')", True),
+        ("PostgresqlDatabase('shop')", True),
         ("nats.connect()", False),
     ],
 )

@@ -136,3 +136,12 @@ def test_a_database_of_the_settings_for_tests_is_made(project: Project, files: d
     found = manifest.draft(add(project, {"requirements.txt": "psycopg", "app.py": "x = 1", **files}), {})
 
     assert found.servers.beside == made
+
+
+@pytest.mark.parametrize(("image", "written"), [("postgres:15", "postgres:15"), ("postgres", "postgres:18")])
+def test_a_new_compose_file_has_cis_version(project: Project, image: str, written: str) -> None:
+    """The tests' own pg_dump refuses a newer server."""
+    ci = f"jobs: {{t: {{services: {{db: {{image: {image}}}, x: {{image: mysql:8}}}}}}}}"
+    found = servers.servers(add(project, {"requirements.txt": "psycopg", ".github/workflows/ci.yml": ci}), {})
+
+    assert f"    image: {written}" in servers.compose_text(found, {}).splitlines()
