@@ -83,6 +83,16 @@ class Disk:
             cls._close(descriptor)
 
 
+_poll, _readable, _writable = select.poll, select.POLLIN, select.POLLOUT
+
+
+def await_socket(descriptor: int, deadline: float, *, writable: bool) -> bool:
+    """Wait until a socket can be read or written; return whether that was before `deadline`, of the real clock."""
+    poller = _poll()
+    poller.register(descriptor, _writable if writable else _readable)
+    return bool(poller.poll(max(0.0, deadline - Clock.monotonic()) * 1000))
+
+
 def tests_run_here() -> None:
     """Note the thread of the tests: a program may call `pytest.main` again in another one."""
     global _thread_of_tests  # noqa: PLW0603 - one test session at a time runs in a process

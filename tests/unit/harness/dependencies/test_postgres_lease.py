@@ -1,9 +1,14 @@
+import socket
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.unit.conftest import Listen
 
+from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import cloning
+from testbay.harness.dependencies.postgres.changes import connect
 from testbay.harness.dependencies.postgres.cloning import Strategies, Strategy
 
 
@@ -51,3 +56,19 @@ def test_a_server_that_cannot_end_sessions_by_itself_is_helped(version: int, sta
 
     assert len(said) == statements
     assert ("FORCE" in said[-1]) == (statements == 1)
+
+
+def test_a_session_that_does_not_come_leaves_nothing_open(listen: Listen) -> None:
+    """The server would wait for half a session: with DROP DATABASE, until its login has timed out after a minute."""
+    gone = threading.Event()
+
+    def silence(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            pass
+        gone.set()
+
+    at = Endpoint(name="postgres", title="PostgreSQL", host="127.0.0.1", port=listen(silence), user="u", db="d")
+    with pytest.raises(OSError, match=r"^no session on database d: no answer within 0\.1 s$") as refused:
+        connect(at, connect_timeout=0.1)
+
+    assert (gone.wait(10), refused.value.__context__) == (True, None)

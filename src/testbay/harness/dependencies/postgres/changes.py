@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import pq
+from psycopg.conninfo import make_conninfo
 
 from testbay import settings
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.world import real
+from testbay.harness.world import Clock, await_socket
 
 Session = psycopg.Connection[tuple[Any, ...]]
 Change = tuple[str, str, str]  # its kind, an oid or pid, what else is said of it
@@ -184,27 +185,48 @@ def receive(session: Session) -> list[Change]:
     return _answer(_last(session))
 
 
-def connect(endpoint: Endpoint, **more: Any) -> Session:
-    """Open a session in autocommit; `more` are options of psycopg.
+def connect(
+    endpoint: Endpoint, *, connect_timeout: float = 10, prepare_threshold: int | None = 5, options: str = ""
+) -> Session:
+    """Open a session in autocommit; `connect_timeout` is in seconds.
+
+    The loop is our own: psycopg's waits by functions that a test may fake meanwhile, and what then fails stays half
+    open, which keeps DROP DATABASE waiting for a minute.
 
     Raises:
-        OSError: The server refuses.
+        OSError: The server refuses, or does not answer in time.
     """
-    try:
-        # PGHOSTADDR leads elsewhere, PGSERVICE and PGREQUIREAUTH cannot be overridden.
-        with real(), settings.without("PG"):
-            return psycopg.connect(
-                host=endpoint.host,
-                port=endpoint.port,
-                user=endpoint.user,
-                password=endpoint.password,
-                dbname=endpoint.db,
-                application_name="testbay",
-                autocommit=True,
-                **({"connect_timeout": 10} | more),
-            )
-    except psycopg.Error as error:
-        raise OSError(f"no session on database {endpoint.db}: {' '.join(str(error).split())}") from None
+    conninfo = make_conninfo(
+        host=endpoint.host,
+        port=endpoint.port,
+        user=endpoint.user,
+        password=endpoint.password,
+        dbname=endpoint.db,
+        application_name="testbay",
+        options=options,
+    )
+    with settings.without("PG"):  # PGHOSTADDR leads elsewhere, PGSERVICE and PGREQUIREAUTH cannot be overridden
+        made = pq.PGconn.connect_start(conninfo.encode())
+        said = _await_session(made, connect_timeout)
+    if said:
+        made.finish()
+        raise OSError(f"no session on database {endpoint.db}: {said}")
+    made.nonblocking = 1  # as psycopg's own are
+    session: Session = psycopg.Connection(made)
+    session.autocommit = True
+    session.prepare_threshold = prepare_threshold
+    return session
+
+
+def _await_session(made: pq.abc.PGconn, timeout_s: float) -> str:
+    """Wait until a session that was begun is there; return why it is not."""
+    deadline = Clock.monotonic() + timeout_s
+    status = pq.PollingStatus.WRITING if made.status != pq.ConnStatus.BAD else pq.PollingStatus.FAILED
+    while status in (pq.PollingStatus.READING, pq.PollingStatus.WRITING):
+        if not await_socket(made.socket, deadline, writable=status == pq.PollingStatus.WRITING):
+            return f"no answer within {timeout_s:g} s"
+        status = pq.PollingStatus(made.connect_poll())
+    return "" if status == pq.PollingStatus.OK else " ".join(made.error_message.decode(errors="replace").split())
 
 
 def prepare(session: Session, question: bytes) -> None:
