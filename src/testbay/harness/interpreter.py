@@ -56,7 +56,7 @@ class Interpreter:
             raise self._unusable("does not start", str(error), "name another one: python = …") from None
         if tuple(answer["version"]) < _OLDEST:
             version = ".".join(map(str, answer["version"]))
-            todo = "testbay exec SERVICE -- pytest runs the tests there, without testbay's record"
+            todo = "testbay exec -- pytest runs the tests there, without testbay's record"
             raise self._unusable(f"is Python {version}", "testbay's plugin for pytest needs 3.11 or newer", todo)
         return frozenset(answer["has"])
 

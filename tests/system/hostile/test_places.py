@@ -13,7 +13,7 @@ PROGRAM = f"{sys.executable} -m testbay"
 
 
 @pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
-@pytest.mark.parametrize("command", ["doctor", "ps", "open --list"])
+@pytest.mark.parametrize("command", ["doctor", "ps", "open --list", "--version"])
 def test_an_output_that_takes_nothing(bay: Bay, command: str, redirection: str) -> None:
     """A line on standard error and an exit code of its own; never a traceback, also at the very end."""
     done = bay.type(f"{{ {PROGRAM} {command} {redirection}; }} 2>&1")

@@ -88,7 +88,7 @@ def _command_failed(what: str, command: str, code: int, output: str, passed: str
     return MigrationError(
         f"{what} failed with exit code {code}",
         why=f"{'its last lines say' if output.strip() else 'it printed nothing'}{passed}",
-        todo=f"run it yourself: testbay exec SERVICE --no-migrate -- {by_hand}",
+        todo=f"run it yourself: testbay exec --no-migrate -- {by_hand}",
         evidence=output,
     )
 

@@ -47,7 +47,7 @@ def test_a_failed_migrate_command_shows_its_last_words(tmp_path: Path) -> None:
     assert str(failed.value).splitlines() == [
         f"migrate = {line!r} failed with exit code 3",
         "  why:      its last lines say",
-        f"  do:       run it yourself: testbay exec SERVICE --no-migrate -- {line}",
+        f"  do:       run it yourself: testbay exec --no-migrate -- {line}",
         "  evidence: out",
         "            err",
     ]
@@ -58,7 +58,7 @@ def test_migrate_command_of_a_shell_is_run_by_hand_in_one(tmp_path: Path) -> Non
     with pytest.raises(MigrationError) as failed:
         command.run("false && true", tmp_path, ENVIRON, tmp_path / "log", lambda _: None)
 
-    assert failed.value.todo == "run it yourself: testbay exec SERVICE --no-migrate -- sh -c 'false && true'"
+    assert failed.value.todo == "run it yourself: testbay exec --no-migrate -- sh -c 'false && true'"
 
 
 @pytest.mark.parametrize(
