@@ -19,10 +19,11 @@ _OTHER_CLIENTS = (
     *("clickhouse-connect", "clickhouse-driver", "influxdb-client", "oracledb"),
 )
 _CLIENTS = {
-    "postgres": "psycopg psycopg2 psycopg2-binary psycopg-binary psycopg-pool psycopg2cffi asyncpg aiopg pg8000",
+    "postgres": "psycopg psycopg2 psycopg2-binary psycopg-binary psycopg-pool psycopg2cffi asyncpg aiopg pg8000"
+    " procrastinate",
     "dragonfly": "redis valkey rq arq celery aioredis dramatiq django-redis django-rq huey walrus saq"
-    " redis-om flask-redis taskiq-redis fastapi-limiter aiocache",
-    "nats": "nats-py nats-python",
+    " redis-om flask-redis taskiq-redis fastapi-limiter aiocache channels-redis coredis",
+    "nats": "nats-py nats-python taskiq-nats",
 }
 _SORTING = 'POSTGRES_INITDB_ARGS: "--locale=C.UTF-8" # texts sort by code point, with and without Docker'
 _EXTRAS = {"postgres": r"^(postgres|asyncpg|psycopg|aiopg)", "dragonfly": r"^(redis|valkey|hiredis)", "nats": r"^nats"}

@@ -21,6 +21,7 @@ _OWN = (
     *("pytest-postgresql", "pytest-redis", "pytest-pgsql", "pytest-databases", "pytest-mock-resources"),
     *("pytest-docker", "pytest-docker-compose", "pytest-docker-tools", "lovely-pytest-docker"),
 )
+_WITH_NOPROC = ("pytest-postgresql", "pytest-redis")
 _VARIABLES = {"postgres": "DATABASE_URL", "dragonfly": "REDIS_URL", "nats": "NATS_URL"}
 FIRST_TEST = "tests/test_servers.py"
 _TESTS = {
@@ -152,7 +153,9 @@ def own_servers(project: Project, needs: Collection[str], led: Collection[str]) 
     starters = [(source.path, next(filter(_STARTERS.get, source.imports), "")) for source in tests]
     by_import = [f"{path}: it starts {_STARTERS[name]} of its own ({name})" for path, name in starters if name]
     by_program = [f"{where} of its own" for need, where in started(project).items() if need in needs]
-    by_package = [f"{project.packages[name]}: {name} starts a server of its own" for name in _OWN if project.has(name)]
+    noproc = any(re.search(r"\b\w+_noproc\b", source.text) for source in tests)  # of pytest-postgresql: it starts none
+    own = [name for name in _OWN if project.has(name) and not (noproc and name in _WITH_NOPROC)]
+    by_package = [f"{project.packages[name]}: {name} starts a server of its own" for name in own]
     names = " and ".join(_VARIABLES[need] for need in needs if need in _VARIABLES) or "DATABASE_URL"
     return [
         f"a way past {own}; a fixture that gives {names} instead needs none"

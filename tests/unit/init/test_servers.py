@@ -145,3 +145,11 @@ def test_a_new_compose_file_has_cis_version(project: Project, image: str, writte
     found = servers.servers(add(project, {"requirements.txt": "psycopg", ".github/workflows/ci.yml": ci}), {})
 
     assert f"    image: {written}" in servers.compose_text(found, {}).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("package", "need"), [("channels-redis", "dragonfly"), ("taskiq-nats", "nats"), ("procrastinate", "postgres")]
+)
+def test_a_layer_above_a_client_needs_the_server(project: Project, package: str, need: str) -> None:
+    """The client itself is then in no file of the project."""
+    assert list(servers.servers(add(project, {"requirements.txt": package}), {}).needs) == [need]

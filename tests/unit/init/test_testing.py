@@ -117,3 +117,12 @@ def test_the_folder_from_which_the_tests_import_is_on_the_path(
     made = manifest.draft(add(project, {"tests/python/shop/test_a.py": "from shop import db"} | files), {})
 
     assert [line.value for line in made.env if line.key == "PYTHONPATH"] == values
+
+
+@pytest.mark.parametrize(("conftest", "said"), [("x = 1", 1), ("db = factories.postgresql_noproc()", 0)])
+def test_pytest_postgresql_without_a_process_starts_no_server(project: Project, conftest: str, said: int) -> None:
+    """It goes to the one that its settings name."""
+    files = {"requirements.txt": "pytest-postgresql", "tests/conftest.py": conftest, "shop.py": "x = 1"}
+    made = manifest.draft(add(project, files), {})
+
+    assert len([line for line in made.missing if "a server of its own" in line]) == said
