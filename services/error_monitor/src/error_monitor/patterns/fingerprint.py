@@ -47,7 +47,9 @@ SAID_STATUS = re.compile(
 """In any other message, only where a word says that it is one."""
 PHRASES = re.compile(r"(?:Internal Server Error|Bad Gateway|Service Unavailable|Gateway Time-?out)(?=\W|$)")
 STATUS_TYPES = re.compile(r"HTTP|Status|Response|Client|API|Request")
-REASON = re.compile(r"\n[ #|]*(?:[Ee]xception|[Rr]eason|MESSAGE|Problematic frame)\s*[:=]\s*(?:\n#\s*)?(\S[^\n]*)")
+REASON = re.compile(
+    r"\n[ #|*]*(?:[Ee]xception|[Rr]eason|MESSAGE|Message|Problematic frame)\s*[:=]\s*(?:\n#\s*)?(\S[^\n]*)"
+)
 """How a report names what has happened, below its first line: Dask's, Erlang's, the JVM's."""
 ANNOUNCED = re.compile(r"\A([^\n]*):\n(?:#?[ \t]*\n)*[ #|]*(?=[A-Za-z<])")
 LEAVES = 20

@@ -139,8 +139,9 @@ ROWS = (
     _row("the kernel, of a process", LOWER + UPPER, r"(?=[\w.-]+\[\d+\]: segfault at )", DEATH, "]: segfault at "),
     _row(
         "libc",
-        "St*dfrm",
-        r"(?=Segmentation fault(?: \(core dumped\))?$|terminate called (?:after|without) |double free or corruption "
+        "St*dfrmP",
+        r"(?=Process \d+ \([^)]*\) of user \d+ dumped core|Segmentation fault(?: \(core dumped\))?$"
+        r"|terminate called (?:after|without) |double free or corruption "
         r"|\*\*\* (?:stack smashing|buffer overflow) detected |(?:free|malloc|realloc|munmap_chunk)\(\): \w)",
         DEATH,
     ),
@@ -214,9 +215,10 @@ ROWS = (
     _row("tar, rsync", "tr", r"(?=tar: .*: Cannot |rsync error: )", FAULT),
     _row(
         "command line tools",
-        "ef",
-        r"(?P<word>error|fatal): (?!(?i:0|none|null|nil|no|false|undefined|uncaught)\b)(?=\S)",
-        {"fatal": "critical", "": "error"},
+        "efFwWIND",
+        r"(?P<word>error|fatal|Fatal|[Ww]arning|Info|Notice|Debug): "
+        r"(?!(?i:0|none|null|nil|no|false|undefined|uncaught)\b)(?=\S)",
+        {"e": "error", "f": "critical", "F": "critical", "w": "warning", "W": "warning", "": "info"},
     ),
 )
 BY_FIRST = {

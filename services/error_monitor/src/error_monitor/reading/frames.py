@@ -11,17 +11,19 @@ PLACE = (
 )
 HINT = re.compile(r"\.[A-Za-z]\w{0,6}(?:[:(]|\"?,? line )\d|, +line \d")
 FRAMED = re.compile(
-    r"\s+(?:(?:#?\d+[:.]?|at|in|from|by|sub|block|function|method|procedure|\$?[\dA-Fa-f]{8,16}|0x[\da-f]+)\s+)*+"
+    r"(?:\s+|(?=#\d))(?:(?:#?\d+[:.]?|at|in|from|by|sub|block|function|method|procedure|\$?[\dA-Fa-f]{8,16}|0x[\da-f]+)\s+)*+"
     r"(?:(?P<function>[\w.$<>:!?*'`#+/-]+?),?\s+(?:\(|at |in |from )?)?"
-    rf"{PLACE}(?::\d+)?[\])\"]?:?(?:,?\s+(?:in )?[`'\"]?(?P<called>[\w.$<>:!?*#+-]+)['\"]?)?\s*$"
+    rf"{PLACE}(?::\d+)?[\])\"]?:?(?:,?\s+(?:in )?[`'\"]?(?P<called>[\w.$<>:!?*#+-]+)['\"]?(?:\([^()]{0, 200}\))?)?\s*$"
 )
+MAIN = re.compile(r"#\d+ \{main\}$")
+"""PHP's outermost frame."""
 TYPED = re.compile(r"(?P<type>[A-Za-z_][\w.:$\\]*(?:Error|Exception|Violation|Failure|Fault))(?:: (?P<message>.*))?$")
 LIBRARY = re.compile(r"^(?:/usr/(?:local/)?(?:lib|share)/|<)|/(?:vendor|gems|node_modules|site-packages|collects)/")
 
 
 def framed(text: str) -> bool:
     """Return whether a line is a frame, as far as its shape tells."""
-    return len(text) < 500 and bool(HINT.search(text)) and bool(FRAMED.match(text))
+    return len(text) < 500 and bool(FRAMED.match(text) if HINT.search(text) else MAIN.match(text))
 
 
 def read(lines: Sequence[str]) -> Failure | None:

@@ -19,7 +19,7 @@ TIME = (
     rf"|(?:\d{{10}}(?:\.\d{{1,9}})?|\d{{13}})(?= \[?(?:{WORDS})\b)"
     r"|(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d(?:[.,]\d+)?(?: (?:UTC|GMT|[+-]\d{4}))?"
     r"|\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?"
-    rf"(?: (?!(?:{WORDS})\b)[A-Z][\w/+-]+)?"
+    rf"(?: (?:[+-]\d{{4}}|(?!(?:{WORDS})\b)[A-Z][\w/+-]+))?"
     r"|\d\d(?P<dot>[/.-])(?:\d\d|[A-Z][a-z]{2})(?P=dot)\d{2,4}(?:,? |:)\d\d:\d\d:\d\d(?:[.,]\d+)?"
     r"(?: (?:[AP]M|[+-]\d{4}))?"
     r"|(?:[A-Z][a-z]{2},? )?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:[.,]\d+)?(?: \d{4})?"
@@ -35,7 +35,7 @@ LEVEL = re.compile(
 )
 LEADING = re.compile(
     r"(?!INFO: task \S+ blocked |WARNING: (?:ThreadSanitizer: |DATA RACE))"
-    rf"[\[(<]?({WORDS})(?:(?=[\]:|)/>,;])|(?=\s))|\[\s*((?i:{WORDS}))\s*\]"
+    rf"[\[(<*]?({WORDS})(?:(?=[\]:|)/>,;*])|(?=\s))|\[\s*((?i:{WORDS}))\s*\]"
     rf"|(?:\w+=(?>\"[^\"]*\"|\S+) )*?(?:level|lvl|severity|prio|priority)=[\"']?((?i:{WORDS}))(?:[+-]\d+)?"
 )
 GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{6}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+(?:\]| \u22ee) ")
@@ -43,11 +43,13 @@ SPRING = re.compile(r"\s*\d+ --- (?:\[[^\]]*\] ?)+(\S+)\s*: ?")
 BLANK_TIME = re.compile(rf"(?:\s{{5,}}(?=(?:{WORDS})\s{{2,}})|  \d{{4}}-\d\d-\d\dT[\d:.]+Z +)({WORDS})\s+")
 """Rust's tracing indents what it prints prettily; rich leaves out a time that it printed on the line before; FastAPI's
 command prints none."""
+INDENT = re.compile(r" {1,8}(?=\d)|\s(?=[\dA-Z])")
+"""How far a program may set off what it begins a record with: a number of a fixed width, or a short level."""
 ACCESS = re.compile(r"\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}[^\]]*\] \"|\S+ - \"[A-Z]+ \S+ HTTP/|\[pid: \d+\|app: ")
 CRASHED = re.compile(r"Fatal Python error: ")
 
 WORKER = re.compile(r"/([\w.@-]+)\]\s?")
-FENCE = re.compile(r"[\]\s:|)>/,;-]*")
+FENCE = re.compile(r"[\]\s:|)>/,;*-]*")
 LOCATION = re.compile(
     r"(?:\[([\w.:$-]+)\]:? |([\w.$-]+(?::[\w<>.]+)?(?::\d+)?)(?: - |: | \| |\s+-\s+)|([a-z_]\w*(?:\.\w+)+):?\s+)"
 )
@@ -82,17 +84,22 @@ def header_of(text: str, *, stamped: bool = False) -> Header | None:
         return None
     first = text[0]
     if first.isspace():
-        found = BLANK_TIME.match(text)
-        if found:
-            return _made(found[1], text, found.end(), None)
-        return _unknown(text) if text[1:2].isdigit() or text[1:2].isupper() else None
+        return _indented(text)
     if (first.isdigit() or first in "[(t" or first.isupper()) and (stamp := STAMP.match(text)):
         return _stamped(text, stamp)
     if found := LEADING.match(text):
         level = level_named(found[1] or found[2] or found[3])
         if level:
-            return _made(level, text, found.end(), None)
+            head = heads.first(text) if text[found.end() + 1 : found.end() + 2].isdigit() else None
+            return _made(level, text, head.end if head else found.end(), head.time if head else None)
     return _rare(text) or (None if stamped else _unknown(text))
+
+
+def _indented(text: str) -> Header | None:
+    """The header of a line that begins with blanks."""
+    if found := BLANK_TIME.match(text):
+        return _made(found[1], text, found.end(), None)
+    return _unknown(text[found.end() :]) if (found := INDENT.match(text)) else None
 
 
 def _rare(text: str) -> Header | None:
@@ -117,7 +124,7 @@ def _unknown(text: str) -> Header | None:
             return _made(head.level, text, head.end, time, before=text[end : head.end])
         if time:
             return Header(None, text[end:].lstrip(" \t"), time=time)
-    elif text[0] in heads.LEVELS and (head := heads.first(text)):
+    elif (text[0] in heads.LEVELS or _is_labelled(text)) and (head := heads.first(text)):
         return _made(head.level, text, head.end, head.time)
     if head := heads.timeless(text):
         made = _made(head.level, text, head.end, None)
@@ -125,17 +132,29 @@ def _unknown(text: str) -> Header | None:
     return None
 
 
+def _is_labelled(text: str) -> bool:
+    """Return whether a line begins as `name:level`."""
+    at = text.find(":", 1, 40)
+    return at > 0 and text[at + 1 : at + 2].isalpha()
+
+
 def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
     """A line that starts with a time: its level follows within a few fields, or it has none."""
     end = stamp.end()
     found = LEVEL.search(text, end, end + 140)
     if found and _fields(text[end : found.start()]):
-        level = level_named(found[1] or found[2] or found[3])
+        level, at = level_named(found[1] or found[2] or found[3]), found.end()
+        if level == "debug":
+            deeper = heads.deeper(text, at)
+            level, at = deeper.level, deeper.end
         if level:
-            return _made(level, text, found.end(), stamp[1], before=text[end : found.start()])
+            return _made(level, text, at, stamp[1], before=text[end : found.start()])
     if head := (heads.numbered(text, end) or heads.behind(text, end)):
         return _made(head.level, text, head.end, stamp[1], before=text[end : head.end])
-    return Header(None, text[end + 1 :] if text[end : end + 1] in (" ", "\t") else text[end:], time=stamp[1])
+    at = end + (text[end : end + 2] == ": ")
+    at += text[at : at + 1] in (" ", "\t")
+    at += text[at : at + 1] == " " != text[at + 1 : at + 2]  # two spaces are a separator, more an indent
+    return Header(None, text[at:], time=stamp[1])
 
 
 def _fields(between: str) -> bool:

@@ -34,16 +34,22 @@ TIME = (
     rf"|\d{{1,2}}:\d\d ?[AP]M|\d{{10}}(?:\.\d{{1,9}})?|\d+\.\d{{3,9}}s(?=\]))"
 )
 BRACKETS = r"(?:\[[^\[\]\"]{0,60}\]|\{[^{}\"]{0,40}\}|\([^()\"]{0,40}\))"
-STAMP = re.compile(rf"(?:(?:{BRACKETS}|\d+ ) ?){{0,4}}?[\[(<]*[ @]*(?P<time>{TIME})[\])>]*(?![\w.])")
+STAMP = re.compile(rf"(?:(?:{BRACKETS}|\d+[ :]) ?){{0,4}}?[\[(<]*[ @]*(?P<time>{TIME})[\])>]*(?![\w.])")
 """A time, by its shape."""
-NUMBERED = re.compile(r",\s+(?P<number>\d{1,2})\]")
-"""Samba's level, of which 0 is the gravest, and the others are about what works."""
+SECONDS = re.compile(r"\d{1,7}\.\d{3,9}(?= )")
+"""Since a program's start: a time only where a level follows."""
+NUMBERED = re.compile(
+    r",\s+(?P<number>\d{1,2})\]|\s+[\da-f]{8,16}\s+(?P<negative>-1)(?=\s)"
+    r"|(?::? \[[^\s()]*\])+ \((?P<mask>0x[\da-f]{4})\):?"
+)
+"""Samba's level, of which 0 is the gravest; Ceph's, of which -1 is; sssd's, whose first bits are errors."""
+GRAVE = 0x0040
 GAP = r"[\s|,;:>=\u25b6\u00bb\u203a\u2139\u2716\u26a0\u2013\u2014*#~!@?-]*+"
 FIELD = (
     r"(?>[A-Za-z_./@%+$\\-]*+\d[\w./@%+$\\-]*+(?::[\w./@%+$\\-]++)*+|\[[^\[\]\"]{0,120}\]"
     r"|\((?:[^()\"]|\([^()]*\)){0,80}\)|<(?:[^<>\"]|<[^<>]*>){0,80}>|\{[^{}\"]{0,60}\}|'[^']{0,60}'(?=\s)"
     r"|[./~]{0,3}[\w$-]++(?:(?:[./\\]++|:(?!:))[\w$-]++)++(?<!Error)(?<!Exception)|[a-z]++(?:-[a-z]++)++"
-    r"|[A-Za-z_][\w-]*+(?<!rror)(?<!xception)(?=\s?[:|(\[<>=]|\s{2}|\s-\s|,\w|\s\d+[:\]]|\s[A-Z]\s{2})"
+    r"|[A-Za-z_][\w-]*+(?<!rror)(?<!xception)(?=\s?[:|(\[<>=]|\t|\s{2}|\s-\s|,\w|\s\d+[:\]]|\s[A-Z]\s{2})"
     r"|(?:[A-Z][a-z]{2}|UTC|GMT)(?=[\s\]]))"
 )
 CALM = r"(?!\s*(?i:0|none|null|nil|no|false)\s*(?:$|[,;.)\]|]))"
@@ -61,17 +67,21 @@ MARK = (
     rf"(?:(?=[\[(<{{])(?:.\s*(?:[a-z_\d]++[:.]|[A-Z]++_)?(?P<boxed>{WORDS}|[DIWEFCNVT]|EE|WW|II)\s*(?:[#/(][^\]\[>]{{0,60}})?[\])>}}]"
     rf"|{WITHIN}|\[(?P<letter>[DIWEFC]) \d[^\[\]]{{0,80}}\])"
     rf"|(?=[{FIRSTS}])(?:(?P<upper>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|\d+\[|$)"
-    rf"|(?P<said>{WORDS})(?:\(\d+\))?(?=\s?[:|!/;]{CALM}|\t|\s-\s|\s{{2}}|\s['\[(]|\s[\w./-]+(?:\[\d+\]| :| \[)))"
+    rf"|(?P<said>{WORDS})(?:\(\d+\))?(?=\s?[:|!/;]{CALM}|\t|\s-\s|\s{{2}}|\s['\[(]"
+    r"|\s[\w./-]+(?:\[\d+\]| :| \[|:\d+:\s)|\s[A-Z]\w*:\s|\s\d{3,5}(?: \(\w+\))?:\s))"
     rf"|[A-Z]{{3,}}_(?P<compound>{CAPITALS})(?=[\s\]:])|(?=[A-Z]{{3,6}}\d{{3,5}}(?P<ident>[IWEFC])[:\s])"
     rf"|{KEY}(?:[A-Z]+_)?(?P<keyed>{WORDS})(?![A-Za-z_])|[A-Za-z]\w{{0,40}}+[.-](?P<channel>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|$)"
-    r"|(?P<short>[DIWEFCNVT])(?=[!>]|:?\s+[\[(<{]|\s{2}|\s[\w./-]{1,60}[:.(\[]|\s[A-Z]{2,}\s)"
+    rf"|(?=[a-z]{{3,8}}[0-7]?\.[a-z]+\s)(?:kern|user|mail|daemon|auth|authpriv|syslog|lpr|news|uucp|cron|ftp|local[0-7])\.(?P<facility>{WORDS})(?=\s)"
+    r"|(?P<short>[DIWEFCNVT])(?=[!>]|\s\|\s|:?\s+[\[(<{]|\s{2}|\s[\w./-]{1,60}[:.(\[]|\s[A-Z]{2,}\s)"
     rf"|(?P<small>[diwefc])(?=\s+[A-Z]\w+\s{{2,}})|[a-z]++(?:,[a-z]++)*?,(?P<listed>{WORDS})(?=[\s,])"
     r"|%[A-Z][A-Z\d_]*-(?:[A-Z\d_]+-)?(?P<digit>[0-7])-[A-Z\d_]+(?=:))"
 )
 BEHIND = re.compile(rf"(?:{GAP}{FIELD}){{0,10}}?{GAP}{MARK}")
 """The level of a line, behind its time."""
+NEXT = re.compile(rf"{GAP}{MARK}")
 FIRST = re.compile(
-    rf"(?:{BRACKETS} ?)?[\[(<]?(?P<mark>{WORDS}|[DIWEFCNVTX])[\])>]?[,:]? {{0,2}}(?:- )?"
+    rf"(?:{BRACKETS} ?)?[\[(<]? ?(?:(?=[A-Za-z])[\w.-]{{1,40}}+:)?"
+    rf"(?P<mark>{WORDS}|[DIWEFCNVTX])[\])>]?[,:]? {{0,2}}(?:- )?"
     rf"(?:[\[(]*[ @]*(?P<time>{TIME})[\])>]*|\(\d{{1,12}}\))(?:\(\d+\)\?)?(?![\w.])"
 )
 """The level of a line, before its time."""
@@ -112,21 +122,32 @@ def behind(text: str, at: int) -> Head | None:
     group = found.lastgroup or ""
     if found["said"] in ("Error", "Exception") and found.start(group) <= at + 1 and text.startswith(":", found.end()):
         return Head("error", found.start(group))  # what is thrown is printed so, too: its name stays in the message
-    return _head(found[group], found.end())
+    head = _head(found[group], found.end())
+    return deeper(text, head.end) if head and head.level == "debug" else head
+
+
+def deeper(text: str, at: int) -> Head:
+    """The level where a component is called TRACE or DEBUG, and its level follows; else it was the level."""
+    found = NEXT.match(text, at)
+    return (_head(found[found.lastgroup or 0], found.end()) if found else None) or Head("debug", at)
 
 
 def stamped(text: str) -> tuple[Head | None, int, str | None]:
     """Find a time at the beginning, where it ends, and the level behind it."""
     found = STAMP.match(text)
     if found is None:
-        return None, 0, None
+        seconds = SECONDS.match(text)
+        return (behind(text, seconds.end()), seconds.end(), None) if seconds else (None, 0, None)
     return behind(text, found.end()), found.end(), found["time"]
 
 
 def numbered(text: str, at: int) -> Head | None:
     """Find a number behind a time, within its brackets."""
     found = NUMBERED.match(text, at)
-    return Head("info" if int(found["number"]) else "error", found.end()) if found else None
+    if found is None:
+        return None
+    is_grave = int(found["mask"], 16) <= GRAVE if found["mask"] else found["negative"] or found["number"] == "0"
+    return Head("error" if is_grave else "info", found.end())
 
 
 def first(text: str) -> Head | None:

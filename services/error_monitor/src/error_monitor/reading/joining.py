@@ -1,8 +1,6 @@
 """Records, joined from the lines of one stream."""
 
-import re
-
-from error_monitor.reading import crashes, foreign, frames, languages, repeated, runtimes, tracebacks
+from error_monitor.reading import crashes, foreign, frames, languages, repeated, runtimes, tracebacks, words
 from error_monitor.reading.crashtable import Crash
 from error_monitor.reading.headers import Header, header_of
 from error_monitor.reading.line import Line
@@ -10,33 +8,6 @@ from error_monitor.reading.phases import OPENER, Open, goes_on
 
 ALARMING = ("warning", "error", "critical")
 REPORTED = ("error", "critical")
-BARE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)(?:: |$)")
-HINTS = (
-    "File",
-    "raceback",
-    "xception",
-    "rror",
-    "RemoteTraceback",
-    "Process ",
-    "most recent",
-    "ncaught",
-    "nhandled",
-    "panic",
-    "SIGQUIT",
-    ".rb:",
-    "):",
-    " line ",
-)
-LOOSE = re.compile(
-    r"\b[Uu]n(?:handled|caught) |\b[Ee]xception (?:was )?(?:raised|occurred|in|while|thrown|on)\b"
-    r"|^Internal Server Error: "
-)
-"""What may stand above a traceback; without one it is nothing."""
-TOOL = re.compile(r"Error: (?!(?i:0|none|null|nil|no|false|undefined)\b)\S|Error from server")
-"""What a command prints before it ends, where no logger writes beside it."""
-LABEL = re.compile(r"[\w-]{1,30}: ")
-"""How a library's own words begin, below the record that quotes them: `ERROR: relation "x" does not exist`."""
-LOOSE_CHARS = 300
 PATIENCE = 200
 """How many records of its stream an interrupted traceback waits for its rest."""
 HEAD_LINES, ABOVE_LINES = 60, 8
@@ -120,10 +91,12 @@ class Joiner:
         if self.fresh or self.head or self.waiting or line.level in REPORTED:
             return True
         text = line.text
-        if text[:1] in (" ", "\t"):
+        if line.stamped and not self.headered and words.WORDED.match(text):
+            return True
+        if text[:1] in (" ", "\t", "#"):
             known = text.lstrip().startswith("at ") or bool(frames.HINT.search(text))
-            return known or any(hint in text for hint in HINTS) or bool(crashes.begun(text))
-        return any(hint in text for hint in HINTS) or bool(crashes.begun(text))
+            return known or words.hinted(text) or bool(crashes.begun(text))
+        return words.hinted(text) or bool(crashes.begun(text))
 
     def _record(self, line: Line, header: Header) -> None:
         """A header begins a record and ends the one before."""
@@ -138,7 +111,7 @@ class Joiner:
             self.open = Open(level=header.level, phase="text", header=header, lines=[line], stamped=line.stamped)
             self.open.headered = self.headered or header.level == "critical"  # of a death, much is said
             self.open.alone = (
-                self.bare >= BARE_HABIT and not OPENER.match(header.message) and not LOOSE.search(header.message)
+                self.bare >= BARE_HABIT and not OPENER.match(header.message) and not words.LOOSE.search(header.message)
             )
             if starts:
                 self._within(line, header)
@@ -171,7 +144,7 @@ class Joiner:
             and record.header.time
             and record.level in REPORTED
             and (line.time is None) == (record.lines[0].time is None)
-            and LABEL.match(line.text)
+            and words.LABEL.match(line.text)
             and not self.timeless
         )
         self.timeless = not is_below
@@ -223,7 +196,7 @@ class Joiner:
         """Hand a record on if it reports an error."""
         if record.traceback and record.header is not None:
             self.bare = max(self.bare - 2, -HABIT)
-        if record.phase == "named" and not record.headered and TOOL.match(record.lines[0].text):
+        if record.phase == "named" and not record.headered and words.TOOL.match(record.lines[0].text):
             record.level, record.header = "error", Header("error", record.lines[0].text)
         if record.traceback or record.level in REPORTED or _throws(record):
             self.ended.append(record)
@@ -244,8 +217,15 @@ class Joiner:
                 return
             elif self.open.alone and tracebacks.opening(line.text):
                 self.bare -= 1  # a guess: too many of them in a row, and the habit was another one
+            self._forget(line)
             self._close()
         self._begin(line, calm=calm)
+
+    def _forget(self, line: Line) -> None:
+        """Drop a record that the panic below it repeats, as Go's log prints it."""
+        header = self.open.header if self.open else None
+        if header and header.alone and foreign.PANIC.match(line.text) and line.text.endswith(header.message):
+            self.open = None
 
     def _split(self, record: Open) -> None:
         """Two calls in one moment: only the first line of the second one has a header, so it is a record of its own."""
@@ -293,14 +273,16 @@ class Joiner:
     def _exceptional(self, line: Line) -> bool:
         """Begin what words at the beginning of a line tell: an exception, or a message of a level; tell whether so."""
         text = line.text
-        if OPENER.match(text) or (len(text) < LOOSE_CHARS and LOOSE.search(text)):
+        if line.level not in REPORTED and (OPENER.match(text) or (words.may_open(text))):
             self._open(Open(level=None, phase="text", header=Header(None, text), stamped=line.stamped), line)
         elif tracebacks.REMOTE.match(text):
             self._open(Open(level=None, phase="message", traceback=True, stamped=line.stamped), line)
         elif foreign.NAMED.match(text) or languages.begins(text) or runtimes.begins(text):
             self._foreign(line)
-        elif line.level in REPORTED and text[:1] not in CONTINUES and not BARE.match(text):
+        elif line.level in REPORTED and text[:1] not in CONTINUES and not words.BARE.match(text):
             self._reported(line)
+        elif line.stamped and not self.headered and words.WORDED.match(text):
+            self._open(Open(level="error", phase="text", header=Header("error", text, alone=True), stamped=True), line)
         else:
             return False
         return True
@@ -354,7 +336,7 @@ class Joiner:
             self.fresh = True  # a blank line begins nothing
         elif text[:1] in CONTINUES and len(self.head) < HEAD_LINES:
             self.head.append(line)
-        elif BARE.match(text):
+        elif words.BARE.match(text):
             self._open(Open(level=None, phase="message", traceback=True, stamped=line.stamped), line)
         else:
             self.head = []

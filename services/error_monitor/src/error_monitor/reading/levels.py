@@ -35,7 +35,7 @@ FIELDED = {
     "info": "information informational infos display informação información информация 信息 情報 정보",
     "warning": "warni wrng warnung avertissement advertencia aviso avviso предупреждение 警告 경고",
     "error": "erro eror sever fail failure fehler erreur errore fout ошибка schwerwiegend grave 错误 エラー 오류 严重",
-    "critical": "crt fat fata emer pani fatale kritisch critique crítico",
+    "critical": "crt fat fata fatl fault emer pani fatale kritisch critique crítico",
 }
 """What names a level only in a field of its own: behind a time, before one, or in brackets."""
 JAVA = "schwerwiegend warnung grave avertissement advertencia avviso infos fehler erreur errore"

@@ -109,7 +109,7 @@ def _text(record: Open, line: Line) -> bool:
 
 def _beyond(record: Open, line: Line) -> bool:
     """Return whether a line stands below what a tool says in one line, among others that have no level."""
-    is_brief = record.header is not None and record.header.alone and record.level == "error"
+    is_brief = record.header is not None and record.header.alone and record.level in ("warning", "error")
     return is_brief and not (line.text[0] in " \t" or foreign.stacked(line.text))
 
 
@@ -189,7 +189,7 @@ def _loose(record: Open, line: Line) -> bool:
     """Below what may be the first frame of a stack in an unknown grammar: a second one makes it an event."""
     if frames.framed(line.text):
         record.traceback, record.level = True, "error"
-    return line.text[0] in " \t" and record.add(line)
+    return (line.text[0] in " \t#") and record.add(line)
 
 
 def _crash(record: Open, line: Line) -> bool:

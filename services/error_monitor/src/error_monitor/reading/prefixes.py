@@ -75,6 +75,11 @@ PREFIXES = (
         ),
     ),
     Prefix(
+        "a priority alone, as systemd reads it from a service's output",
+        "<",
+        re.compile(r"<(?P<priority>\d{1,3})>(?=[A-Za-z\[(/])"),
+    ),
+    Prefix(
         "journald with ISO times, heroku",
         DIGITS,
         re.compile(

@@ -67,10 +67,14 @@ class Reader:
     def _take(self, line: Line, found: list[Event]) -> None:
         """Unwrap one line and give it to its stream."""
         header = self.unwrapper.feed(line)
+        numbers = [line.numbers] * (1 + len(line.rest))
+        if line.rest and len(line.numbers) == len(numbers):  # lines of their own that were taken for one record
+            numbers = [(number,) for number in line.numbers]
+        line.numbers = numbers[0]
         if not line.partial:
             self._join(line, header, found)
-        for more in line.rest:
-            self._take(replace(line, text=more, rest=(), part=True, stamped=False), found)
+        for more, at in zip(line.rest, numbers[1:], strict=True):
+            self._take(replace(line, text=more, numbers=at, rest=(), part=True, stamped=False), found)
 
     def _join(self, line: Line, header: Any, found: list[Event]) -> None:
         joiner = self.joiners.get(line.stream)

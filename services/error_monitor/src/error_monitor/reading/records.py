@@ -44,6 +44,7 @@ INSTEAD = (*CAUSES, "reason", "detail")
 DOCKER = {"log", "stream", "time", "attrs"}
 """The fields of Docker's own files; Fluent Bit has more, and takes the newlines off."""
 PRIORITIES = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
+NEXTCLOUD = ("debug", "info", "warning", "error", "critical", *PRIORITIES[5:])
 COLOURS = re.compile(r"\\u001b\[[0-9;]*m")
 OPENINGS = ("Traceback (most recent call last)", 'File "')
 
@@ -155,14 +156,14 @@ def _as_usual(found: dict[str, Any]) -> dict[str, Any]:
     """The fields as others call them: .NET writes capitals; Rust's tracing and Azure put the message in an object."""
     if any(name in found for name in TEXTS):
         return found
-    inner = found.get("fields", found.get("properties"))
+    inner = found.get("fields", found.get("properties", found.get("info")))
     return {**(inner if isinstance(inner, dict) else {}), **{name.lower(): value for name, value in found.items()}}
 
 
 def _level(flat: Mapping[str, Any]) -> str | None:
     """The level by its name or number. GELF counts as syslog does; MongoDB writes a letter."""
-    if "short_message" in flat:
-        return PRIORITIES[number] if isinstance(number := flat.get("level"), int) and 0 <= number < 8 else None
+    if isinstance(number := flat.get("level"), int) and 0 <= number < len(PRIORITIES):
+        return (NEXTCLOUD if "reqId" in flat else PRIORITIES)[number]
     if "msg" in flat and "ctx" in flat and isinstance(letter := flat.get("s"), str):
         return LETTERS.get(letter[:1])
     if isinstance(status := flat.get("status"), int) and status >= 500 and _first(flat, CAUSES) and "level" not in flat:

@@ -82,7 +82,7 @@ def lines(found: Sequence[Mapping[str, Any]]) -> list[Line]:
 
 def _row(line: Line, text: str) -> dict[str, Any]:
     row = {name: value for name in FIELDS if (value := getattr(line, name)) not in (None, False, "")}
-    return {**row, "numbers": list(line.numbers)[-4:], "text": text[: CHARS // 8]}
+    return {**row, "numbers": [*line.numbers[:1], *line.numbers[1:][-3:]], "text": text[: CHARS // 8]}
 
 
 def _fitting(found: Sequence[Mapping[str, Any]], chars: int) -> int:

@@ -10,7 +10,7 @@ from error_monitor.reading import foreign, languages
 from error_monitor.reading.event import Failure, Frame
 from error_monitor.reading.tracebacks import CAUSES, MEMBERS, frame
 
-KINDS = ("exc_type", "errorType", "type", "class", "name", "kind", "class_name")
+KINDS = ("exception", "exc_type", "errorType", "type", "class", "name", "kind", "class_name")
 SAID = ("exc_value", "errorMessage", "value", "message", "msg")
 STACKS = ("frames", "stacktrace", "stackTrace", "stack", "traceback", "stack_trace", "backtrace")
 JAVA, LAMBDA = "extendedStackTrace", '{"errorType":'
@@ -27,7 +27,7 @@ def failure_of(value: Any) -> Failure | None:
         value = [value]
     if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
         return None
-    return _chained(value, 0) if _kind(value[0]) else None
+    return _chained(value, 0) if _kind(value[0]) or "Exception" in value[0] else None
 
 
 def of_json(text: str) -> Failure | None:
@@ -41,6 +41,8 @@ def of_json(text: str) -> Failure | None:
 def _chained(stacks: Sequence[Mapping[str, Any]], depth: int) -> Failure:
     """The exception that propagated comes first, what it came from follows."""
     stack = stacks[0]
+    if "Exception" in stack:  # Nextcloud's fields
+        stack = {name.lower(): value for name, value in stack.items()}
     more = len(stacks) > 1 and depth < CAUSES
     errors = stack.get("syntax_error")
     return Failure(
@@ -98,13 +100,16 @@ def _innermost_first(stack: Mapping[str, Any]) -> tuple[Frame, ...]:
         found = [_java(call) for call in calls if isinstance(call, dict)]
     else:
         called = stack.get("trace")
-        places = [stack.get("file"), *(called if isinstance(called, list) else [])]
-        found = [
-            Frame(file=at["file"], function="", line=int(at["line"]), in_app=not languages.LIBRARY.search(at["file"]))
-            for place in places
-            if isinstance(place, str) and (at := PLACE.fullmatch(place))
-        ]
+        first = f"{stack.get('file')}:{stack['line']}" if "line" in stack else stack.get("file")
+        places = [first, *(called if isinstance(called, list) else [])]
+        found = [_placed(place) for place in places if isinstance(place, str) and PLACE.fullmatch(place)]
+        found += [_frame(call) for call in places if isinstance(call, dict)]
     return tuple(reversed(found))
+
+
+def _placed(place: str) -> Frame:
+    file, _, line = place.rpartition(":")
+    return Frame(file=file, function="", line=int(line), in_app=not languages.LIBRARY.search(file))
 
 
 def _java(call: Mapping[str, Any]) -> Frame:

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from error_monitor.reading import bundles, prefixes, records
+from error_monitor.reading import blocks, bundles, prefixes, records
 from error_monitor.reading.headers import Header, header_of
 from error_monitor.reading.line import Line
 
@@ -12,6 +13,8 @@ PARTIAL_CHARS = 1_000_000
 STREAMS = 256
 EXPORT = "journal export"
 FIELD = re.compile(r"[A-Z_][A-Z0-9_]*")
+FLAT = re.compile(r"\s{2,}(?=at [\w.<>`$+\[\],]{3,300}\([^()]{0,300}\))")
+"""Between the frames of a stack that a logger put into one line."""
 
 
 class Unwrapper:
@@ -39,13 +42,18 @@ class Unwrapper:
                     line.text, *rest = line.text.split("\n")
                     line.rest = tuple(rest)
                 continue
-            if self.pieces:  # what stood above the line without being a record of its own
-                self._held(line)
-            header = header_of(line.text, stamped=line.stamped)
+            if (self.pieces or line.text[:1] in ("{", "<")) and self._kept(line):
+                return None
+            header = _header(line)
             if header is None or header.level is not None:
                 return header
             line.text, line.time, line.stamped = header.message, line.time or header.time, True
         return None
+
+    def _kept(self, line: Line) -> bool:
+        """Put what stood above the line before it, where that is no record of its own; keep what goes on below."""
+        self._held(line)
+        return not line.part and self._spread(line)
 
     def rest(self) -> list[tuple[Line, Header | None]]:
         """The pieces whose end never came, with their headers; none is kept."""
@@ -53,6 +61,10 @@ class Unwrapper:
         found = []
         for line in pieces.values():
             line.partial = False
+            if line.stream.endswith(blocks.STREAM):
+                line.stream = line.stream.removesuffix(blocks.STREAM)
+                found += [(one, self.feed(one)) for one in _apart(line)]
+                continue
             if line.stream == EXPORT:
                 _fields(line, line)
             found.append((line, self.feed(line) if line.stream.startswith("/") and not line.whole else None))
@@ -70,6 +82,27 @@ class Unwrapper:
         line.stream, line.partial = EXPORT, True
         self.pieces[EXPORT] = line
         return True
+
+    def _spread(self, line: Line) -> bool:
+        """Keep a line of a record that is spread over several; tell whether no header is to be looked for."""
+        key = line.stream + blocks.STREAM
+        block = self.pieces.pop(key, None)
+        if block is None and not blocks.begins(line.text):
+            return False
+        text = line.text
+        is_inside = block is None or (blocks.goes_on(block.text, text) and block.text.count("\n") < blocks.LINES)
+        if block:
+            line.text, line.numbers = f"{block.text}\n{text}"[:PARTIAL_CHARS], (*block.numbers, *line.numbers)
+            line.time, line.level = block.time or line.time, block.level or line.level
+        if is_inside and not blocks.ended(line.text, text):
+            line.stream, line.partial = key, True
+            self.pieces[key] = line
+            return True
+        if is_inside and blocks.read(line):
+            return True
+        line.text, *rest = line.text.split("\n")
+        line.rest = tuple(rest)
+        return False
 
     def _layer(self, line: Line) -> bool:
         """Take one wrapper off; tell whether there was one."""
@@ -89,6 +122,21 @@ class Unwrapper:
             return True
         line.partial = False
         return False
+
+
+def _header(line: Line) -> Header | None:
+    """The header of a line, of which a stack in the same line is made lines of its own."""
+    if "  at " in line.text and line.text[0] not in " \t":
+        line.text, *rest = FLAT.split(line.text)
+        line.rest = (*(f"   {call}" for call in rest), *line.rest)
+    return header_of(line.text, stamped=line.stamped)
+
+
+def _apart(line: Line) -> list[Line]:
+    """The lines of a text, each with its own number."""
+    texts = line.text.split("\n")
+    numbers = [(number,) for number in line.numbers] if len(line.numbers) == len(texts) else [line.numbers] * len(texts)
+    return [replace(line, text=text, numbers=at, part=True) for text, at in zip(texts, numbers, strict=True)]
 
 
 def _fields(block: Line, line: Line) -> None:
