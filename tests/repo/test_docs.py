@@ -285,7 +285,7 @@ def test_reference_lists_every_image(reference: str) -> None:
 
 def test_reference_lists_every_field_of_a_record(reference: str) -> None:
     """run.json is what the page says it is, its dependencies included."""
-    fields = [field.name for field in dataclasses.fields(record.Record)]
+    fields = [field.alias or name for name, field in record.Record.model_fields.items()]
     told = re.findall(r"`(\w+)`", reference.partition("Of a dependency: ")[2].partition("Passwords")[0])
 
     assert list(table(reference, "run.json")) == fields

@@ -44,9 +44,9 @@ def _failed_tests(project: Path) -> Iterable[str]:
 
 
 def _runs(project: Path) -> Iterable[str]:
-    from testbay.harness.run import folder, record
+    from testbay.harness.run import folder
 
-    return sorted((file.parent.name for file in folder.runs(project).glob(f"*/{record.FILE}")), reverse=True)
+    return sorted((file.parent.name for file in folder.runs(project).glob(f"*/{folder.RECORD}")), reverse=True)
 
 
 def _checks(project: Path) -> Iterable[str]:

@@ -84,13 +84,14 @@ def report(
 
     Example: testbay report --open
     """
+    from testbay.harness.run import folder as runfolder
     from testbay.harness.run import report as reports
     from testbay.harness.run.report import runfile
     from testbay.manifest.project import find_project
 
     voice = Voice(environ=configuration.environ())
     named = Path(run or "")  # an artifact that was downloaded is in no project
-    folder = named if (named / "run.json").is_file() else runfile.find(find_project(Path.cwd()), run)
+    folder = named if (named / runfolder.RECORD).is_file() else runfile.find(find_project(Path.cwd()), run)
     file = output or folder / "report.html"
     reports.write(runfile.read(folder), file)
     voice.say(str(file))

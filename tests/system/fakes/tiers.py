@@ -38,7 +38,7 @@ def add_service(checkout: Path, name: str, *, ends: str = "exit 0", code: int | 
     """A service whose tier 3 says its name, records a run that ended with `code`, and then does what `ends` says."""
     folder = checkout / "services" / name
     write(folder / "pyproject.toml", f'[tool.testbay]\nservice = "{name}"\n')
-    Record(id="a", service=name, started="2026-01-01T10:00:00Z", exit_code=code).save(folder)
+    Record(id="a", service=name, exit_code=code).save(folder)
     run = f".testbay/runs/20260101-100000-{name}-00ff"
     does = f"mkdir -p {run}; cat services/{name}/run.json >{run}/run.json"
     write(folder / "scripts/ci/run-tests.sh", f"#!/bin/bash\necho tests of {name}\n{does}\n{ends}\n")

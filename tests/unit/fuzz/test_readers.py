@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,11 @@ from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.nats import configuration
 from testbay.harness.dependencies.nats import state as nats_state
 from testbay.harness.run import archives, reopen, results
+from testbay.harness.run.record import Record
+from testbay.harness.run.recordparts import ShardPart
 from testbay.harness.run.report import html, runfile, summary
 from testbay.harness.run.shards import artifacts, combine
-from testbay.harness.run.shards.artifacts import Artifact, ShardPart, ShardRun
+from testbay.harness.run.shards.artifacts import Artifact
 from testbay.harness.stack import registry
 from testbay.logs import tail, window
 from testbay.manifest.compose import dockerfile, envfiles, reader
@@ -178,6 +179,7 @@ def test_facts_of_tests(folder: Path, text: str) -> None:
     done = results.read(folder)
     results.keep(done, folder)
     results.tests_line(done, 1.0)
+    results.attempts(done, folder, folder)
 
 
 @BOUNDED
@@ -186,10 +188,10 @@ def test_junit_of_shards(folder: Path, text: str) -> None:
     """XML from elsewhere."""
     written(folder / "junit.xml", text)
     part = ShardPart(number=1, of=1, durations="", source="")
-    run = ShardRun(id="i", service="s", started=datetime.now(UTC))
+    run = Record(id="i", service="s", started=NOW)
     (folder / "merged").mkdir(exist_ok=True)
     with contextlib.suppress(BayError):
-        combine.junit([Artifact(folder=folder, part=part, run=run)], folder / "merged")
+        combine.junit([Artifact(folder=folder, part=part, started=NOW, run=run)], folder / "merged")
 
 
 @BOUNDED

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+SECTION = "exception in "  # the beginning of the title of a report's section with a service's exception
 _BEGINS = "Traceback (most recent call last):"
 _HEAD = re.compile(r"Traceback \(most recent call last\)")
 _IN_ONE_LINE = ("Traceback (most recent call last):\\n", '"exc_type"', '"stack_trace"')

@@ -13,7 +13,6 @@ from testbay import logs
 from testbay.harness import world
 from testbay.harness.plugin import cause
 from testbay.harness.plugin.cause import Raised
-from testbay.harness.run.record import RAISED
 from testbay.harness.world import Clock, Disk
 from testbay.logs import Log
 from testbay.text import visible
@@ -217,7 +216,7 @@ def blame(report: Any, title: str, raised: Raised, mask: Callable[[str], str]) -
     elif isinstance(report.longrepr, str):
         first, newline, rest = report.longrepr.partition("\n")
         report.longrepr = f"{first}{said}{newline}{rest}"
-    section = f"{RAISED}{title}"
+    section = f"{cause.SECTION}{title}"
     report.sections.insert(0, (section, mask("\n".join(raised.lines))))
     vars(report)["testbay_sections"] = [section, *getattr(report, "testbay_sections", [])]
     vars(report)["testbay_cause"] = told

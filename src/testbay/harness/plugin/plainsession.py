@@ -46,9 +46,9 @@ class PlainSession(Recorder):
         folder = Path(stack.pop("folder"))
         append(folder / "tests.jsonl", self.facts)
         done = results.read(folder)
-        record = Record(id=folder.name, started=datetime.fromtimestamp(self._began, UTC).isoformat(), **stack)
+        record = Record(id=folder.name, started=datetime.fromtimestamp(self._began, UTC), **stack)
         record.finished, record.exit_code = datetime.now(UTC).isoformat(), code
         record.duration_s = round(time.time() - self._began, 4)
-        tests = results.moved(done.tests, self._root, folder.parents[2])
-        record.planned, record.tests, record.counts = done.planned, tests, done.counts
+        record.attempts = results.attempts(done, self._root, folder.parents[2])
+        record.planned, record.counts = done.planned, done.counts
         record.save(folder)

@@ -9,6 +9,7 @@ from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
 from testbay.harness.run import testing
 from testbay.harness.run.pytestprocess import PytestProcess
+from testbay.harness.run.recordparts import RecordedDependency, RecordedStep
 from testbay.harness.run.run import Run, conclude
 from testbay.harness.stack import planning, prepare
 from testbay.harness.stack import stack as stacks
@@ -51,7 +52,7 @@ class _Recorded(Stages):
 
     def started(self, stack: Stack) -> None:
         self._run.record.startup = [
-            {"name": name, "start_s": self._began_s, "duration_s": s} for name, s in stack.ready_s.items()
+            RecordedStep(name=name, start_s=self._began_s, duration_s=s) for name, s in stack.ready_s.items()
         ]
         super().started(stack)
         _note_dependencies(self._run, stack)
@@ -95,7 +96,7 @@ def _leased(run: Run, borrowed: Borrowed) -> Iterator[Stack]:
 
 
 def _note_dependencies(run: Run, stack: Stack) -> None:
-    run.record.dependencies = [stacks.public(endpoint) for endpoint in stack.endpoints.values()]
+    run.record.dependencies = [RecordedDependency(**stacks.public(endpoint)) for endpoint in stack.endpoints.values()]
     for name in run.manifest.needs:
         run.add_closing_line(_running_line(stack, name), good=True)
 

@@ -1,79 +1,145 @@
-"""The record of a run, `run.json`: its fields, its format, and how it is written."""
+"""The record of a run, `run.json`: its one schema, how it is written, and how it is read back."""
 
 import json
-import os
-import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
+from pydantic import Field, Strict, ValidationError
+
+from testbay.harness.run import folder as runfolder
+from testbay.harness.run.recordparts import (
+    AS_THEY_ARE,
+    Attempt,
+    Count,
+    Id,
+    Line,
+    RecordedDependency,
+    RecordedFault,
+    RecordedShard,
+    RecordedStep,
+    RecordPart,
+    Seconds,
+    ShardPart,
+    Strings,
+    Time,
+)
 from testbay.output import write_whole
 
-FILE = "run.json"
-RAISED = "exception in "  # the beginning of a section's title with a service's exception
-MOST_BYTES = 128 << 20  # of a file that is read back; a larger one would take the machine's memory
+FORMAT = 1  # counts changes that an older testbay would read wrongly; a record without it is of format 1
 _EVIDENCE_BYTES = 48 << 20  # of what tests said, all together
 _NO_ROOM: dict[str, Any] = {"trace": "the record has no more room for it: see tests.jsonl beside it", "sections": []}
 _COUNTED = ("passed", "failed", "error", "skipped", "deselected", "xfailed", "xpassed")
-FORMAT = 1  # counts changes that an older testbay would read wrongly; a record without it is of format 1
 
 
-@dataclass(kw_only=True)
-class Record:
-    """The content of run.json.
+class RecordError(ValueError):
+    """A run.json that this testbay cannot read: what is wrong with it, why, and what to do."""
 
-    Times are seconds; `steps` and `startup` are relative to `started`. `startup` has how long each dependency took to
-    answer a real query; `tests` is as in `Results`.
+    def __init__(self, what: str, *, why: str = "", todo: str = "") -> None:
+        super().__init__(what)
+        self.why = why
+        self.todo = todo
+
+
+class Record(RecordPart):
+    """The content of run.json; docs/reference/records.md explains each field.
+
+    Durations are in seconds; `steps` and `startup` are relative to `started`. `startup` has how long each dependency
+    took to answer a real query; `attempts` are the file's `tests`.
     """
 
-    id: str
-    service: str
-    started: str
-    finished: str = ""
-    duration_s: float = 0.0
-    engine: str = ""
-    engine_reason: str = ""
-    llm: str = ""
-    dependencies: list[dict[str, Any]] = field(default_factory=list)
-    migrations: list[str] = field(default_factory=list)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    startup: list[dict[str, Any]] = field(default_factory=list)
-    startup_budget_s: float = 0.0
-    shard: dict[str, Any] | None = None
-    collected: list[str] = field(default_factory=list)
-    planned: list[str] = field(default_factory=list)
-    tests: list[dict[str, Any]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    id: Id
+    service: Id = ""
+    started: Time | None = None
+    finished: Line = ""  # as `started`; empty while the run lasts
+    duration_s: Seconds = 0.0
+    engine: Line = ""
+    engine_reason: Line = ""
+    llm: Line = ""
+    dependencies: list[RecordedDependency] = []
+    migrations: list[Line] = []
+    steps: list[RecordedStep] = []
+    startup: list[RecordedStep] = []
+    startup_budget_s: Seconds = 0.0
+    shard: ShardPart | None = None
+    collected: list[Id] = []
+    planned: list[Id] = []
+    attempts: list[Attempt] = Field(default=[], alias="tests")
+    counts: dict[Line, Count] = {}
     coverage_percent: float | None = None
-    exit_code: int | None = None
-    error: dict[str, str] | None = None
-    shards: list[dict[str, Any]] = field(default_factory=list)
+    exit_code: Annotated[int, Strict()] | None = None
+    error: RecordedFault | None = None
+    shards: list[RecordedShard] = []
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:
         """Replace the folder's run.json atomically: a reader never sees half of one."""
-        bounded = replace(self, tests=list(_bounded(self.tests)))
-        write_whole(folder / FILE, _text(vars(bounded)))
+        bounded = self.model_copy(update={"attempts": list(_bounded(self.attempts))})
+        written = {field.alias or name: _plain(getattr(bounded, name)) for name, field in Record.model_fields.items()}
+        write_whole(folder / runfolder.RECORD, _json(written))
+
+    @classmethod
+    def read(cls, folder: Path, strings: Strings = AS_THEY_ARE) -> Self:
+        """Read the record in a folder; each of its strings goes through `strings`.
+
+        Raises:
+            RecordError: It is missing, too large, cut off or of a newer testbay, or its values are of other types.
+        """
+        try:
+            text = runfolder.contents(folder / runfolder.RECORD).decode(errors="replace")
+        except ValueError as error:
+            raise RecordError(str(error), todo="name a run's folder, or its id") from None
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            todo = "the run was cut off; tests.jsonl beside it has more"
+            raise RecordError("not a whole record", why=str(error), todo=todo) from None
+        _refuse_newer(found)
+        try:
+            return cls.model_validate(found, context={"strings": strings})
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, fault["loc"])) or "the whole"
+            todo = "another version of testbay may have written it: make the run again"
+            raise RecordError(f"{where}: {fault['msg']}", todo=todo) from None
 
 
-def _text(values: Mapping[str, Any]) -> str:
+def _refuse_newer(found: object) -> None:
+    written = found.get("format", 1) if isinstance(found, dict) else 1
+    if not isinstance(written, int) or not 1 <= written <= FORMAT:
+        raise RecordError(
+            f"it has format {str(written)[:20]!r}, and this testbay reads up to {FORMAT}: a newer one wrote it",
+            todo="upgrade testbay, or make the run again with this one",
+        )
+
+
+def _bounded(attempts: Iterable[Attempt]) -> Iterable[Attempt]:
+    """The attempts, without tracebacks and logs if these exceed the limit: a larger record could not be read back."""
+    room = _EVIDENCE_BYTES
+    for attempt in attempts:
+        room -= len(json.dumps([attempt.trace, attempt.sections])) if attempt.trace else 0
+        yield attempt if room >= 0 else attempt.model_copy(update=_NO_ROOM)
+
+
+def _plain(value: object) -> object:
+    """A field's value as JSON has it; of a part only the fields that were given."""
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, RecordPart):
+        return value.model_dump(by_alias=True, exclude_unset=True)
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _json(values: Mapping[str, object]) -> str:
     """Write JSON with a line for each field and each list entry: fast even for thousands of tests."""
-    return "{\n" + ",\n".join(f" {json.dumps(name)}: {_value(value)}" for name, value in values.items()) + "\n}\n"
+    return "{\n" + ",\n".join(f" {json.dumps(name)}: {_lines(value)}" for name, value in values.items()) + "\n}\n"
 
 
-def _value(value: object) -> str:
+def _lines(value: object) -> str:
     if isinstance(value, list) and value:
         return "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
     return json.dumps(value)
-
-
-def _bounded(tests: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    """The tests, without tracebacks and logs if these exceed the limit: a larger record could not be read back."""
-    room = _EVIDENCE_BYTES
-    for test in tests:
-        room -= len(json.dumps([test.get("trace"), test.get("sections")])) if "trace" in test else 0
-        yield test if room >= 0 else test | _NO_ROOM
 
 
 def in_words(counts: Mapping[str, int], flaky: int = 0) -> dict[str, str]:
@@ -82,29 +148,3 @@ def in_words(counts: Mapping[str, int], flaky: int = 0) -> dict[str, str]:
     words = {"passed": f"passed ({flaky} flaky)" if flaky else "passed"}
     words["error"] = "error" if counts.get("error") == 1 else "errors"
     return {name: f"{totals[name]} {words.get(name, name)}" for name in _COUNTED if totals.get(name)}
-
-
-def contents(file: Path) -> bytes:
-    """Read a file that may come from elsewhere.
-
-    Raises:
-        ValueError: Not an ordinary file (a link, a pipe), too large, or cannot be read.
-    """
-    try:
-        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as source:
-            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-                raise ValueError("no ordinary file")
-            data = source.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise ValueError(error.strerror) from None
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"larger than {MOST_BYTES >> 20} MiB")
-    return data
-
-
-def problem(found: object) -> str:
-    """Say why this testbay cannot read a parsed run.json; empty when it can."""
-    written = found.get("format", 1) if isinstance(found, dict) else 1
-    if isinstance(written, int) and 1 <= written <= FORMAT:
-        return ""
-    return f"it has format {str(written)[:20]!r}, and this testbay reads up to {FORMAT}: a newer one wrote it"

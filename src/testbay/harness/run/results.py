@@ -6,10 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from testbay.harness.plugin.coveragerc import Reporting
 from testbay.harness.run.record import in_words
+from testbay.harness.run.recordparts import Attempt, Outcome
 from testbay.output import write_whole
 from testbay.text import covered, strict_json, visible
 
@@ -138,8 +139,12 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and -_LARGEST < value < _LARGEST
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and -_LARGEST < value < _LARGEST
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < _LARGEST
 
 
 def _is_pair(value: object) -> bool:
@@ -151,12 +156,13 @@ def _is_list(value: object) -> bool:
 
 
 _SHAPES: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("id", "when", "outcome", "worker", "error", "trace", "reason", "kept", "ended"), _is_text),
+    **dict.fromkeys(("id", "when", "worker", "error", "trace", "reason", "kept", "ended"), _is_text),
+    "outcome": get_args(Outcome).__contains__,
     **dict.fromkeys(("duration_s", "start"), _is_number),
     "exit": lambda value: type(value) is int and 0 <= value < 256,
     "attempt": lambda value: type(value) is int and 0 < value < _LARGEST,
     **dict.fromkeys(("planned", "unmeasured", "elsewhere"), _is_list),
-    "counts": lambda value: isinstance(value, dict) and all(type(count) is int for count in value.values()),
+    "counts": lambda value: isinstance(value, dict) and all(map(_is_count, value.values())),
     "location": lambda value: isinstance(value, list) and [*map(type, value)] == [str, int],
     "sections": lambda value: isinstance(value, list) and all(map(_is_pair, value)),
 }
@@ -213,12 +219,12 @@ def _collected(file: Path) -> list[str]:
         return []  # no shard, or a pytest that ended before it had collected
 
 
-def moved(tests: list[dict[str, Any]], root: Path, project: Path) -> list[dict[str, Any]]:
-    """Make the files of the tests' locations relative to the project's folder instead of pytest's root."""
-    for test in tests:
+def attempts(results: Results, root: Path, project: Path) -> list[Attempt]:
+    """The attempts for the record: files are relative to the project's folder instead of pytest's root."""
+    for test in results.tests:
         if place := test.get("location"):
             place[0] = os.path.relpath(root / place[0], project)
-    return tests
+    return [Attempt.model_validate(test) for test in results.tests]
 
 
 def keep(results: Results, run_dir: Path) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Literal
 
 from testbay import masking, process
 from testbay.errors import BayError, FilesError, unusable
 from testbay.harness.run import folder
 from testbay.harness.run.record import Record
+from testbay.harness.run.recordparts import RecordedFault, RecordedStep
 from testbay.harness.stack.logcopies import Copies
 from testbay.manifest.service import Manifest
 from testbay.output import Voice, append_summary, write_whole
@@ -47,7 +48,7 @@ class Run:
         self.record = Record(
             id=run_id,
             service=manifest.service,
-            started=datetime.now(UTC).isoformat(),
+            started=datetime.now(UTC),
             startup_budget_s=settings.startup_budget_s,
         )
         self.closing: list[tuple[str, bool]] = []
@@ -61,15 +62,16 @@ class Run:
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
         """A step on the run's timeline; the record on disk is updated after each."""
-        began = time.monotonic()
-        entry: dict[str, Any] = {"name": title, "start_s": self.clock_s, "outcome": "failed"}
+        began, start_s = time.monotonic(), self.clock_s
+        outcome: Literal["ok", "failed"] = "failed"
         try:
             with self.voice.step(title):
                 yield
-            entry["outcome"] = "ok"
+            outcome = "ok"
         finally:
-            entry["duration_s"] = round(time.monotonic() - began, 4)
-            self.record.steps.append(entry)
+            duration_s = round(time.monotonic() - began, 4)
+            done = RecordedStep(name=title, start_s=start_s, outcome=outcome, duration_s=duration_s)
+            self.record.steps.append(done)
             self.save()
 
     @property
@@ -108,12 +110,7 @@ def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda
     except BayError as error:
         code = error.exit_code
         error.change(run.mask)
-        run.record.error = {
-            "class": type(error).__name__,
-            "what": error.what,
-            "why": error.why,
-            "do": error.todo,
-        }
+        run.record.error = RecordedFault.of(error)
         run.voice.error(error)
     try:
         run.finish(code)

@@ -15,6 +15,7 @@ from testbay.harness.interpreter import Interpreter
 from testbay.harness.plugin import coveragerc, suite
 from testbay.harness.run import coveragexml, installed, results, verdict, workers
 from testbay.harness.run.pytestprocess import PytestProcess
+from testbay.harness.run.recordparts import ShardPart
 from testbay.harness.run.results import Results
 from testbay.harness.run.run import Run, begin_report
 from testbay.harness.run.shards import split as shards
@@ -56,7 +57,7 @@ def test(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence[st
 
 def _record(run: Run, done: Results) -> None:
     run.record.collected, run.record.planned, run.record.counts = done.collected, done.planned, done.counts
-    run.record.tests = results.moved(done.tests, run.manifest.root, run.project)
+    run.record.attempts = results.attempts(done, run.manifest.root, run.project)
     run.record.coverage_percent = done.coverage_percent
     results.keep(done, run.dir)
     coveragexml.relocate(run.dir / "coverage.xml", run.manifest.root, run.project)
@@ -150,11 +151,12 @@ def _shard_argv(run: Run) -> list[str]:
     by = f"the durations of {len(durations)} tests" if durations else "number: no durations are recorded"
     for line in (*notes, f"shard {shard}, split by {by}"):
         run.voice.detail(line)
-    run.record.shard = {
-        **shard._asdict(),
-        "durations": shards.fingerprint(durations),
-        "source": str(run.manifest.source_dir.resolve()),
-    }
+    run.record.shard = ShardPart(
+        number=shard.number,
+        of=shard.of,
+        durations=shards.fingerprint(durations),
+        source=str(run.manifest.source_dir.resolve()),
+    )
     run.save()  # a shard that is killed is known for one
     shards.hand_down(run.dir / "shard.json", shard, durations)
     return [f"--testbay-shard={run.dir / 'shard.json'}"]  # with =, or pytest looks for its settings beside the file

@@ -1,9 +1,7 @@
 """`testbay logs`: the logs of a stack's servers, or of the newest run's, as one stream of lines."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from testbay import process
 from testbay.errors import InterruptedRunError, ManifestError
 from testbay.harness.run import folder as runs
+from testbay.harness.run.record import Record, RecordError
 from testbay.harness.stack import registry
 from testbay.manifest.needs import ALIASES
 from testbay.output import Voice
@@ -149,10 +148,12 @@ def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask
 def _names(records: Iterable[Mapping[str, Any]], run: Path) -> dict[str, str]:
     """The names that differ from the logs' in the stacks' records, else in that of the run."""
     told = [each for record in records for each in record.get("endpoints", {}).values()]
-    if not told:
-        with suppress(OSError, ValueError, AttributeError):
-            told = json.loads((run / "run.json").read_bytes()).get("dependencies", [])
-    return renamed((each["name"], str(each["title"])) for each in told if isinstance(each, dict) and "title" in each)
+    if told:
+        return renamed((each["name"], each["title"]) for each in told)
+    try:
+        return renamed((each.name, each.title) for each in Record.read(run).dependencies)
+    except RecordError:
+        return {}
 
 
 def renamed(titles: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.harness.plugin import suite
 from testbay.harness.run import folder, reopen
 from testbay.harness.run import run as runs
+from testbay.harness.run.recordparts import Attempt
 from testbay.settings import Settings
 
 
@@ -49,7 +50,8 @@ def test_what_is_told_has_no_secret(service: Service, project: Path, settings: S
     heard = recording(**environ)
     manifest = service('[tool.testbay.secrets]\nAPI_KEY = "/shop/key"')
     run = runs.Run(manifest, project, replace(settings, environ=environ), heard.voice)
-    run.record.tests = [failed("test_a[sk-canary-12345678]", error="87654321-yranac-ks")]
+    said = failed("test_a[sk-canary-12345678]", error="87654321-yranac-ks")
+    run.record.attempts = [Attempt.model_validate(said)]
     run.save()
 
     runs._write_reports(run)

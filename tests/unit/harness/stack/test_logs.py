@@ -33,7 +33,9 @@ def test_a_log_is_called_as_its_server(
     run = tmp_path / ".testbay/runs/20260101-000000-shop-1"
     (run / "logs").mkdir(parents=True)
     (run / "logs/dragonfly.log").write_text("ready\n", encoding="utf-8")
-    (run / "run.json").write_text('{"dependencies": [{"name": "dragonfly", "title": "Redis"}]}', encoding="utf-8")
+    (run / "run.json").write_text(
+        '{"id": "r", "dependencies": [{"name": "dragonfly", "title": "Redis"}]}', encoding="utf-8"
+    )
 
     logs.show(logs.WhichLogs(which=None, only=only, lines=5, follow=False), tmp_path, settings, Voice(environ={}), str)
 

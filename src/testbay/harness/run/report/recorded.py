@@ -1,159 +1,49 @@
-"""The model of a run's record when it is read: each field is validated, masked, made printable and bounded."""
+"""A record as a report shows it: every string masked, printable and bounded; and what follows from the fields."""
 
 import hashlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    model_validator,
-)
-
-from testbay.harness.run.record import RAISED, in_words
+from testbay.harness.run.record import Record, in_words
+from testbay.harness.run.recordparts import Attempt, Line, RecordedStep, RecordPart
 from testbay.text import plural, visible
 
 _LINE_CHARACTERS = 2000
 _TEXT_CHARACTERS = 64 << 10
-_SECTIONS = 40
 
 Mask = Callable[[str], str]
 
 
-def _text(value: object, info: ValidationInfo) -> object:
-    """Validate a long text: mask it, then keep its end. In the other order, half of a secret could remain."""
-    if not isinstance(value, str):
-        return value
-    mask: Mask = (info.context or {}).get("mask", str)
-    text = mask(visible(mask(value[-4 * _TEXT_CHARACTERS :]))).rstrip()
-    kept = text[-_TEXT_CHARACTERS:]
-    if len(value) <= 4 * _TEXT_CHARACTERS and kept == text:
-        return text
-    return f"… {len(value) - len(kept)} characters before this\n{kept.partition(chr(10))[2] or kept}"
+class ForReaders:
+    """The strings of a record for a page that people read; `mask` takes the secrets out."""
 
+    def __init__(self, mask: Mask = str) -> None:
+        self._mask = mask
 
-def _line(value: object, info: ValidationInfo) -> object:
-    """Validate a name or a message: mask it, and keep its beginning on one line."""
-    if not isinstance(value, str):
-        return value
-    mask: Mask = (info.context or {}).get("mask", str)
-    text = mask(visible(mask(value[: 4 * _LINE_CHARACTERS]))).replace("\n", " ↵ ").replace("\t", " ")
-    return text if len(text) <= _LINE_CHARACTERS else f"{text[:_LINE_CHARACTERS]}…"
+    def text(self, text: str) -> str:
+        """Mask a long text, then keep its end. In the other order, half of a secret could remain."""
+        whole = self._visible(text[-4 * _TEXT_CHARACTERS :]).rstrip()
+        kept = whole[-_TEXT_CHARACTERS:]
+        if len(text) <= 4 * _TEXT_CHARACTERS and kept == whole:
+            return whole
+        return f"… {len(text) - len(kept)} characters before this\n{kept.partition(chr(10))[2] or kept}"
 
+    def line(self, text: str) -> str:
+        """Mask a name or a message, and keep its beginning on one line."""
+        line = self._visible(text[: 4 * _LINE_CHARACTERS]).replace("\n", " ↵ ").replace("\t", " ")
+        return line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]}…"
 
-def _id(value: object, info: ValidationInfo) -> object:
-    """Validate a test's id as a line; long ids stay distinct when they are cut."""
-    line = _line(value, info)
-    if not isinstance(value, str) or not isinstance(line, str) or len(value) <= _LINE_CHARACTERS:
-        return line
-    return line + hashlib.sha256(value.encode(errors="replace")).hexdigest()[:8]
+    def id(self, text: str) -> str:
+        """Take a test's id as a line; long ids stay distinct when they are cut."""
+        if len(text) <= _LINE_CHARACTERS:
+            return self.line(text)
+        return self.line(text) + hashlib.sha256(text.encode(errors="replace")).hexdigest()[:8]
 
-
-Line = Annotated[str, BeforeValidator(_line)]
-Id = Annotated[str, BeforeValidator(_id)]
-Text = Annotated[str, BeforeValidator(_text)]
-# A clock that was set meanwhile makes any number of them.
-Seconds = Annotated[float, AfterValidator(lambda value: min(max(0.0, value), 1e9))]
-
-
-class _Part(BaseModel):
-    """Base of all parts of a record: null counts as absent, unknown fields are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_null(cls, data: object) -> object:
-        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
-
-
-class RecordedDependency(_Part):
-    """A dependency, as the server itself reported it."""
-
-    name: Line
-    title: Line = ""
-    port: int | None = None
-    version: Line = ""
-    note: Line = ""
-
-
-class RecordedStep(_Part):
-    """A step of the run; times are in seconds from the run's start."""
-
-    name: Line
-    start_s: Seconds = 0.0
-    duration_s: Seconds = 0.0
-    outcome: Literal["ok", "failed"] = "ok"
-
-
-class Share(_Part):
-    """The place of a run among its shards."""
-
-    number: int
-    of: int
-
-
-class RecordedShard(_Part):
-    """One of the runs that were merged."""
-
-    shard: Line = ""
-    id: Line = ""
-    duration_s: Seconds = 0.0
-    planned: int = 0
-    failed: int = 0
-
-
-class RecordedFault(_Part):
-    """The error that ended the run."""
-
-    kind: Line = Field("", alias="class")
-    what: Line = ""
-    why: Text = ""
-    todo: Text = Field("", alias="do")
-
-
-class Attempt(_Part):
-    """One attempt at a test, with the phase that decided it; `start` is in seconds since 1970."""
-
-    id: Id
-    outcome: Literal["passed", "failed", "skipped", "rerun"]
-    when: Line = ""
-    start: Annotated[float, AfterValidator(lambda value: min(max(0.0, value), 1e11))] | None = None
-    duration_s: Seconds = 0.0
-    setup_s: Seconds = 0.0
-    teardown_s: Seconds = 0.0
-    worker: Line = ""
-    attempt: int = 1
-    error: Line = ""
-    reason: Line = ""
-    location: tuple[Line, int] | None = None
-    trace: Text = ""
-    sections: Annotated[
-        tuple[tuple[Line, Text], ...],
-        BeforeValidator(lambda value: value[:_SECTIONS] if isinstance(value, list) else value),
-    ] = ()
-    kept: Line = ""
-
-    @property
-    def evidence(self) -> list[tuple[str, str]]:
-        """The sections that explain the outcome: the service's exception, the traceback, then all others."""
-        found = [(title, text) for title, text in self.sections if text]
-        raised = [one for one in found if one[0].startswith(RAISED)]
-        trace = [("traceback", self.trace)] if self.trace else []
-        return [*raised, *trace, *(one for one in found if one not in raised)]
-
-    @property
-    def whole_s(self) -> float:
-        """The duration with setup and teardown."""
-        return self.setup_s + self.duration_s + self.teardown_s
+    def _visible(self, text: str) -> str:
+        return self._mask(visible(self._mask(text)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +84,7 @@ class Test:
         return sum(attempt.whole_s for attempt in self.attempts)
 
 
-class CoveredFile(_Part):
+class CoveredFile(RecordPart):
     """The coverage of a source file."""
 
     name: Line
@@ -204,31 +94,15 @@ class CoveredFile(_Part):
     missing_lines: tuple[int, ...] = ()
 
 
-class RecordedRun(_Part):
-    """The content of run.json; docs/reference/records.md explains each field."""
+class RecordedRun(Record):
+    """A record with the coverage beside it, and what a report says of both."""
 
-    id: Line
-    service: Line = ""
-    started: datetime | None = None
-    duration_s: Seconds = 0.0
-    engine: Line = ""
-    engine_reason: Line = ""
-    llm: Line = ""
-    dependencies: tuple[RecordedDependency, ...] = ()
-    migrations: tuple[Line, ...] = ()
-    startup: tuple[RecordedStep, ...] = ()
-    startup_budget_s: Seconds = 0.0
-    steps: tuple[RecordedStep, ...] = ()
-    planned: tuple[Id, ...] = ()
-    attempts: tuple[Attempt, ...] = Field((), alias="tests")
-    counts: dict[Line, int] = {}
-    coverage_percent: float | None = None
-    exit_code: int | None = None
-    error: RecordedFault | None = None
-    shard: Share | None = None
-    shards: tuple[RecordedShard, ...] = ()
-    secrets_masked: int = 0
     covered: tuple[CoveredFile, ...] = ()
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any], mask: Mask = str) -> Self:
+        """Take the content of a run.json for readers."""
+        return cls.model_validate(content, context={"strings": ForReaders(mask)})
 
     @cached_property
     def tests(self) -> list[Test]:

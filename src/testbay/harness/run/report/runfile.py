@@ -1,16 +1,13 @@
 """Recorded runs: find a run by its id, and read its record and its coverage for reports."""
 
 import json
-from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from testbay.errors import ManifestError
 from testbay.harness.run import folder as runfolder
-from testbay.harness.run import record as records
-from testbay.harness.run.report.recorded import CoveredFile, Mask, RecordedRun
+from testbay.harness.run.record import RecordError
+from testbay.harness.run.report.recorded import CoveredFile, ForReaders, Mask, RecordedRun
 
 
 def find(project: Path, asked: str | None) -> Path:
@@ -20,7 +17,7 @@ def find(project: Path, asked: str | None) -> Path:
         ManifestError: No run has that name, or more than one.
     """
     base = runfolder.runs(project)
-    runs = sorted(folder for folder in base.glob("*") if (folder / records.FILE).is_file())
+    runs = sorted(folder for folder in base.glob("*") if (folder / runfolder.RECORD).is_file())
     if not runs:
         raise ManifestError(f"{base}: no run is recorded here", todo="make one: testbay run")
     found = [run for run in runs if run.name == asked] or [run for run in runs if (asked or "") in run.name]
@@ -37,34 +34,18 @@ def read(folder: Path, mask: Mask = str) -> RecordedRun:
     Raises:
         ManifestError: run.json is missing, too large, cut off, or its values are not what they should be.
     """
-    file = folder / records.FILE
+    strings = ForReaders(mask)
     try:
-        text = records.contents(file).decode(errors="replace")
-    except ValueError as error:
-        raise ManifestError(f"{file}: {error}", todo="name a run's folder, or its id") from None
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(
-            f"{file}: not a whole record", why=f"{error}", todo="the run was cut off; tests.jsonl beside it has more"
-        ) from None
-    if newer := records.problem(record):
-        raise ManifestError(f"{file}: {newer}", todo="upgrade testbay, or make the run again with this one")
-    try:
-        run = RecordedRun.model_validate(record, context={"mask": mask})
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "the whole"
-        todo = "another version of testbay may have written it: make the run again"
-        raise ManifestError(f"{file}: {where}: {fault['msg']}", todo=todo) from None
-    started = run.started if run.started is None or run.started.tzinfo else run.started.replace(tzinfo=UTC)
-    return run.model_copy(update={"started": started, "covered": _covered(folder / "coverage.json", mask)})
+        run = RecordedRun.read(folder, strings)
+    except RecordError as error:
+        raise ManifestError(f"{folder / runfolder.RECORD}: {error}", why=error.why, todo=error.todo) from None
+    return run.model_copy(update={"covered": _covered(folder / "coverage.json", strings)})
 
 
-def _covered(file: Path, mask: Mask) -> tuple[CoveredFile, ...]:
+def _covered(file: Path, strings: ForReaders) -> tuple[CoveredFile, ...]:
     """The coverage of each measured file, the lowest first; empty when coverage.json is missing or unreadable."""
     try:
-        files: dict[str, Any] = json.loads(records.contents(file))["files"]
+        files: dict[str, Any] = json.loads(runfolder.contents(file))["files"]
         facts = [
             {
                 "name": name,
@@ -75,7 +56,7 @@ def _covered(file: Path, mask: Mask) -> tuple[CoveredFile, ...]:
             }
             for name, one in files.items()
         ]
-        found = [CoveredFile.model_validate(fact, context={"mask": mask}) for fact in facts]
+        found = [CoveredFile.model_validate(fact, context={"strings": strings}) for fact in facts]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ()
     return tuple(sorted(found, key=lambda one: (one.percent, one.name)))

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from testbay.harness.run.report.recorded import Attempt, RecordedRun, Test
+from testbay.harness.run.recordparts import Attempt
+from testbay.harness.run.report.recorded import RecordedRun, Test
 from testbay.markdown import LISTED, code, fitting, plain, table
 from testbay.output import Voice
 from testbay.text import covered, duration, plural
@@ -55,7 +56,6 @@ def _facts(run: RecordedRun) -> str:
         f"start-up {_startup(run)}" if run.startup else "",
         f"{run.engine}: {run.engine_reason}" if run.engine else "",
         f"LLM: {run.llm}" if run.llm else "",
-        f"{plural(run.secrets_masked, 'secret')} masked" if run.secrets_masked else "",
     ]
     return " · ".join(plain(fact) for fact in facts if fact)
 

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from testbay.harness.run.report.recorded import Attempt, RecordedRun
+from testbay.harness.run.recordparts import Attempt
+from testbay.harness.run.report.recorded import RecordedRun
 from testbay.text import duration, plural
 
 _LANES = 64

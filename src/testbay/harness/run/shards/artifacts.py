@@ -4,20 +4,18 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
 
 from testbay.errors import ManifestError, TestsDidNotRunError
-from testbay.harness.run import record
-from testbay.settings import MOST_SHARDS, Shard
+from testbay.harness.run import folder as runfolder
+from testbay.harness.run.record import Record, RecordError
+from testbay.harness.run.recordparts import ShardPart
+from testbay.settings import Shard
 from testbay.text import one_line, visible
 
 _DEEPEST = 3  # artifacts/<name of the artifact>/<id of the run>/run.json
-
-
+_MOST_CODE = 255  # 256 would leave this process as 0
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -28,86 +26,17 @@ def _harmless(text: str) -> str:
     return text
 
 
-_Id = Annotated[str, AfterValidator(_harmless)]
-_Said = Annotated[str, AfterValidator(one_line)]
-_Text = Annotated[str, AfterValidator(visible)]
-_Seconds = Annotated[float, Field(ge=0, le=10**7)]  # four months; a date can be added to it
+class FromElsewhere:
+    """The strings of a foreign record: an id is refused when it could do harm, all others are made harmless."""
 
+    def id(self, text: str) -> str:
+        return _harmless(text)
 
-class _Read(BaseModel):
-    """Base of all parts: unknown fields are kept."""
+    def line(self, text: str) -> str:
+        return one_line(text)
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-
-
-class ShardPart(_Read):
-    """The identity of a shard: its number, the durations that split the tests, and the folder of the measured code."""
-
-    number: int = Field(ge=1)
-    of: int = Field(ge=1, le=MOST_SHARDS)
-    durations: str
-    source: str
-
-
-class Fact(_Read):
-    """The outcome of one phase of an attempt at a test."""
-
-    id: _Id
-    when: _Id = "call"
-    outcome: _Id
-    setup_s: _Seconds = 0.0
-    duration_s: _Seconds = 0.0
-    teardown_s: _Seconds = 0.0
-    error: _Said = ""
-    trace: _Text = ""
-    reason: _Said = ""
-    sections: list[tuple[_Said, _Text]] = []
-
-
-class ShardStep(_Read):
-    """A step of the timeline, or the start-up of a dependency."""
-
-    name: _Said
-    start_s: _Seconds
-    duration_s: _Seconds
-
-
-class ShardServer(_Read):
-    """A dependency of the shard."""
-
-    name: _Said
-    version: _Said = ""
-    note: _Said = ""
-
-
-class Ending(_Read):
-    """The error that ended a run."""
-
-    what: _Said
-
-
-class ShardRun(_Read):
-    """The run.json of a shard, as far as a merge needs it."""
-
-    id: _Id
-    service: _Id
-    started: AwareDatetime
-    duration_s: _Seconds = 0.0
-    shard: ShardPart | None = None
-    engine: _Said = ""
-    engine_reason: _Said = ""
-    llm: _Said = ""
-    dependencies: list[ShardServer] = []
-    migrations: list[_Id] = []
-    steps: list[ShardStep] = []
-    startup: list[ShardStep] = []
-    startup_budget_s: _Seconds = 0.0
-    collected: list[_Id] = []
-    planned: list[_Id] = []
-    tests: list[Fact] = []
-    counts: dict[_Id, Annotated[int, Field(ge=0, le=10**9)]] = {}
-    exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
-    error: Ending | None = None
+    def text(self, text: str) -> str:
+        return visible(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +45,8 @@ class Artifact:
 
     folder: Path
     part: ShardPart
-    run: ShardRun
+    started: datetime
+    run: Record
 
     @property
     def name(self) -> str:
@@ -145,7 +75,7 @@ def find(folders: Sequence[Path]) -> list[Artifact]:
 
 def _runs(folder: Path) -> Iterator[Path]:
     for place, inner, files in os.walk(folder):
-        if record.FILE in files:
+        if runfolder.RECORD in files:
             inner.clear()
             yield Path(place)
         elif len(Path(place).relative_to(folder).parts) >= _DEEPEST:
@@ -153,24 +83,25 @@ def _runs(folder: Path) -> Iterator[Path]:
 
 
 def _read(folder: Path) -> Artifact:
+    file = folder / runfolder.RECORD
     try:
         _harmless(str(folder))
-        data = record.contents(folder / record.FILE)
-        if newer := record.problem(from_json(data)):
-            raise damaged(folder / record.FILE, newer)
-        run = ShardRun.model_validate_json(data)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        raise damaged(folder / record.FILE, f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+        run = Record.read(folder, FromElsewhere())
+    except RecordError as error:
+        raise damaged(file, f"{error}: {error.why}" if error.why else str(error)) from None
     except ValueError as error:
-        raise damaged(folder / record.FILE, str(error)) from None
+        raise damaged(file, str(error)) from None
     if run.shard is None:
         raise ManifestError(
             f"{folder} is not the run of a shard",
             why="only runs that were asked for with --shard can be merged; one that is whole already is --shard 1/1",
             todo="name the folders of the shards alone",
         )
-    return Artifact(folder=folder, part=run.shard, run=run)
+    if not run.service or run.started is None:
+        raise damaged(file, "it does not say of which service it is, or when it started")
+    if run.exit_code is not None and not 0 <= run.exit_code <= _MOST_CODE:
+        raise damaged(file, f"exit_code: {run.exit_code} is not an exit code")
+    return Artifact(folder=folder, part=run.shard, started=run.started, run=run)
 
 
 def damaged(file: Path, why: str) -> TestsDidNotRunError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from testbay.errors import TestsDidNotRunError
 from testbay.harness.plugin import coveragerc
 from testbay.harness.run import coveragexml
-from testbay.harness.run.record import contents
+from testbay.harness.run.folder import contents
 from testbay.harness.run.shards.artifacts import Artifact, damaged
 from testbay.manifest.service import Manifest
 
@@ -45,7 +45,7 @@ def junit(shards: Sequence[Artifact], folder: Path) -> None:
         except (ValueError, ET.ParseError) as error:
             raise damaged(file, str(error)) from None
     total.attrib |= {name: str(number) for name, number in counts.items()}
-    total.attrib |= {"time": f"{seconds:.3f}", "timestamp": min(shard.run.started for shard in shards).isoformat()}
+    total.attrib |= {"time": f"{seconds:.3f}", "timestamp": min(shard.started for shard in shards).isoformat()}
     root = ET.Element("testsuites", {"name": "pytest tests"})
     root.append(total)
     ET.ElementTree(root).write(folder / "junit.xml", encoding="utf-8", xml_declaration=True)

@@ -11,10 +11,11 @@ from typing import Any
 
 from testbay.errors import TestsDidNotRunError
 from testbay.harness.run import results, verdict
+from testbay.harness.run.recordparts import RecordedShard, RecordedStep
 from testbay.harness.run.results import Results
 from testbay.harness.run.run import Run, conclude
 from testbay.harness.run.shards import artifacts, combine
-from testbay.harness.run.shards.artifacts import Artifact, ShardStep
+from testbay.harness.run.shards.artifacts import Artifact
 from testbay.manifest.project import find_service
 from testbay.output import Voice
 from testbay.settings import Settings
@@ -110,7 +111,7 @@ def _empty(shards: list[Artifact]) -> TestsDidNotRunError | None:
 
 def _died(shard: Artifact) -> TestsDidNotRunError | None:
     """Return an error if a shard ended before all of its tests had."""
-    reported = {fact.id for fact in shard.run.tests}
+    reported = {fact.id for fact in shard.run.attempts}
     silent = [nodeid for nodeid in shard.run.planned if nodeid not in reported]
     ended = shard.run.exit_code is not None if shard.run.planned else shard.run.exit_code == 0
     if shard.run.collected and ended and not silent:
@@ -128,7 +129,7 @@ def _died(shard: Artifact) -> TestsDidNotRunError | None:
 def _why_it_died(shard: Artifact) -> str:
     if shard.run.error:
         return shard.run.error.what
-    not_imported = [f"{fact.id}: {fact.error}" for fact in shard.run.tests if fact.when == "collect"]
+    not_imported = [f"{fact.id}: {fact.error}" for fact in shard.run.attempts if fact.when == "collect"]
     return next(iter(not_imported), "out of memory, a timeout of the job, or -x")
 
 
@@ -158,7 +159,7 @@ def _twice(shards: list[Artifact]) -> TestsDidNotRunError | None:
 
 
 def _ran(shard: Artifact) -> set[str]:
-    return {*shard.run.planned, *(fact.id for fact in shard.run.tests if fact.when != "collect")}
+    return {*shard.run.planned, *(fact.id for fact in shard.run.attempts if fact.when != "collect")}
 
 
 def _left(shards: list[Artifact]) -> TestsDidNotRunError | None:
@@ -211,28 +212,28 @@ def _counts(shards: list[Artifact]) -> dict[str, int]:
 
 
 def _facts(shard: Artifact) -> list[dict[str, Any]]:
-    return [fact.model_dump(exclude_unset=True) for fact in shard.run.tests]
+    return [fact.model_dump(exclude_unset=True) for fact in shard.run.attempts]
 
 
 def _fill(run: Run, shards: list[Artifact], done: Results) -> None:
     """Fill in the record as one run would have it; times are relative to the first shard's start."""
     record, runs = run.record, [shard.run for shard in shards]
-    record.started = _began(shards).isoformat()
+    record.started = _began(shards)
     record.engine = _joined(one.engine for one in runs)
     record.engine_reason = _joined(one.engine_reason for one in runs)
     record.llm = _joined(one.llm for one in runs)
     servers = chain.from_iterable(one.dependencies for one in runs)
-    record.dependencies = list({(it.name, it.version, it.note): it.model_dump() for it in servers}.values())
+    record.dependencies = list({(it.name, it.version, it.note): it for it in servers}.values())
     record.migrations = next((one.migrations for one in runs if one.migrations), [])
-    for shard in shards:
-        record.steps += [
-            _later(step, _offset_s(shard, shards)) | {"name": f"{step.name} [{shard.name}]"} for step in shard.run.steps
-        ]
+    record.steps += [
+        _later(step, _offset_s(shard, shards), f" [{shard.name}]") for shard in shards for step in shard.run.steps
+    ]
     starts = [_later(start, _offset_s(shard, shards)) for shard in shards for start in shard.run.startup]
-    starts.sort(key=lambda start: start["duration_s"])
-    record.startup = list({start["name"]: start for start in starts}.values())  # of each dependency the slowest
+    starts.sort(key=lambda start: start.duration_s)
+    record.startup = list({start.name: start for start in starts}.values())  # of each dependency the slowest
     record.startup_budget_s = max(one.startup_budget_s for one in runs)
-    record.planned, record.tests, record.counts = done.planned, done.tests, done.counts
+    record.planned, record.counts = done.planned, done.counts
+    record.attempts = [attempt for one in runs for attempt in one.attempts]
     record.coverage_percent = done.coverage_percent
     record.shards = [_summary(shard) for shard in shards]
 
@@ -242,15 +243,15 @@ def _joined(texts: Iterable[str]) -> str:
 
 
 def _began(shards: list[Artifact]) -> datetime:
-    return min(shard.run.started for shard in shards)
+    return min(shard.started for shard in shards)
 
 
 def _offset_s(shard: Artifact, shards: list[Artifact]) -> float:
-    return (shard.run.started - _began(shards)).total_seconds()
+    return (shard.started - _began(shards)).total_seconds()
 
 
-def _later(step: ShardStep, offset_s: float) -> dict[str, Any]:
-    return step.model_dump() | {"start_s": round(step.start_s + offset_s, 4)}
+def _later(step: RecordedStep, offset_s: float, ending: str = "") -> RecordedStep:
+    return step.model_copy(update={"name": step.name + ending, "start_s": round(step.start_s + offset_s, 4)})
 
 
 def _set_end(run: Run, shards: list[Artifact]) -> None:
@@ -261,18 +262,20 @@ def _set_end(run: Run, shards: list[Artifact]) -> None:
     run.save()
 
 
-def _summary(shard: Artifact) -> dict[str, Any]:
+def _summary(shard: Artifact) -> RecordedShard:
     """Summarise a shard for the merged record."""
     done = Results(tests=_facts(shard))
-    return {
-        "shard": shard.name,
-        "id": shard.run.id,
-        "duration_s": shard.run.duration_s,
-        "tests_s": round(shard.seconds(_TESTS_STEP), 4),
-        "planned": len(shard.run.planned),
-        **{outcome: done.count(outcome) for outcome in ("passed", "failed", "skipped")},
-        "exit_code": shard.run.exit_code,
-    }
+    return RecordedShard(
+        shard=shard.name,
+        id=shard.run.id,
+        duration_s=shard.run.duration_s,
+        tests_s=round(shard.seconds(_TESTS_STEP), 4),
+        planned=len(shard.run.planned),
+        passed=done.count("passed"),
+        failed=done.count("failed"),
+        skipped=done.count("skipped"),
+        exit_code=shard.run.exit_code,
+    )
 
 
 def _close(run: Run, shards: list[Artifact], done: Results, *, whole: bool, green: bool) -> None:

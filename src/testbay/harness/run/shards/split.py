@@ -8,8 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from testbay.harness.run.folder import runs
-from testbay.harness.run.record import contents
+from testbay.harness.run.folder import contents, runs
 from testbay.settings import Shard
 
 _MOST_SECONDS = 86400.0

@@ -39,7 +39,7 @@ class Page(HTMLParser):
 
 
 def parsed(*tests: dict[str, Any], **more: Any) -> RecordedRun:
-    return RecordedRun.model_validate(record(*tests, **more))
+    return RecordedRun.of(record(*tests, **more))
 
 
 def page(*tests: dict[str, Any], **more: Any) -> Page:
@@ -127,7 +127,7 @@ def test_a_run_that_broke_before_its_tests_says_why() -> None:
 
 def test_a_record_that_has_almost_nothing_is_a_page() -> None:
     """That of a run that was killed at once, or is of an older testbay."""
-    text = Page(report.html(RecordedRun.model_validate({"id": "r1"}))).text
+    text = Page(report.html(RecordedRun.of({"id": "r1"}))).text
 
     assert "Not finished: 0 tests ended so far" in text
 

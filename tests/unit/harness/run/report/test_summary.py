@@ -50,7 +50,7 @@ class Rendered(HTMLParser):
 
 
 def markdown(*tests: dict[str, Any], **more: Any) -> str:
-    return summary.markdown(RecordedRun.model_validate(record(*tests, **more)))
+    return summary.markdown(RecordedRun.of(record(*tests, **more)))
 
 
 def test_a_green_run_is_told_in_a_screenful() -> None:
@@ -185,7 +185,7 @@ def test_failures_are_pinned_to_their_lines(recording: Any) -> None:
     heard = recording(GITHUB_ACTIONS="true")
     outside = failed("t.py::c", location=["../../lib/python3.11/re.py", 7])
     tests = [failed("t.py::a, b"), failed("t.py", when="collect", location=None), outside, attempt("d")]
-    summary.annotate(RecordedRun.model_validate(record(*tests)), heard.voice, Path("services/shop"))
+    summary.annotate(RecordedRun.of(record(*tests)), heard.voice, Path("services/shop"))
 
     at = "file=services/shop/tests/integration/test_jobs.py,line=41,title=t.py%3A%3Aa%2C b"
     assert heard.text.splitlines() == [

@@ -44,7 +44,7 @@ def test_facts_of_a_newer_testbay_are_carried_along(tmp_path: Path) -> None:
     """What this one does not know, it does not lose."""
     (found,) = artifacts.find([folder(tmp_path / "run")])
 
-    assert [fact.model_dump(exclude_unset=True) for fact in found.run.tests] == RECORD["tests"]
+    assert [fact.model_dump(exclude_unset=True) for fact in found.run.attempts] == RECORD["tests"]
 
 
 def test_shards_come_in_order(tmp_path: Path) -> None:
@@ -107,13 +107,12 @@ def test_a_whole_run_is_no_shard(tmp_path: Path) -> None:
         pytest.param({"planned": [" ::add-mask::a"]}, "planned.0: Value error, a line with control", id="command"),
         pytest.param({"id": "\x1b[2J"}, "id: Value error, a line with control", id="escape"),
         pytest.param({"tests": [{"id": ["a"]}]}, "tests.0.id: Input should be a valid string", id="type"),
-        pytest.param({"tests": {}}, "tests: Input should be a valid array", id="shape"),
+        pytest.param({"tests": {}}, "tests: Input should be a valid list", id="shape"),
         pytest.param({"started": "today"}, "started: Input should be a valid datetime", id="time"),
-        pytest.param({"started": "2026-01-01T10:00:00"}, "started: Input should have timezone", id="zone"),
+        pytest.param({"started": None}, "it does not say of which service it is, or when it started", id="when"),
         pytest.param({"format": 2}, "it has format '2', and this testbay reads up to 1: a newer one", id="newer"),
         pytest.param({"exit_code": "0"}, "exit_code: Input should be a valid integer", id="code"),
-        pytest.param({"exit_code": 256}, "exit_code: Input should be less than or equal to 255", id="large"),
-        pytest.param({"duration_s": 1e300}, "duration_s: Input should be less than", id="long"),
+        pytest.param({"exit_code": 256}, "exit_code: 256 is not an exit code", id="large"),
         pytest.param({"shard": {"number": 1}}, "shard.of: Field required", id="shard"),
         pytest.param({"dependencies": [{"name": {}}]}, "dependencies.0.name: Input should be a valid", id="nested"),
         pytest.param({"steps": [{"name": "a", "start_s": float("nan"), "duration_s": 1}]}, "steps.0.start_s", id="nan"),
@@ -143,7 +142,7 @@ def test_what_tests_said_can_be_shown(tmp_path: Path) -> None:
 
     (found,) = artifacts.find([folder(tmp_path / "run", tests=[{"id": "a", "outcome": "failed"} | facts])])
 
-    (fact,) = found.run.tests
+    (fact,) = found.run.attempts
     assert (fact.error, fact.trace, fact.sections) == (
         ("x\\r\\n::error::y" + "z" * 1000)[:499] + "…",
         "a\nb\\x1b[2J",

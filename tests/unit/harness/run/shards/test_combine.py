@@ -11,8 +11,10 @@ import pytest
 from coverage import CoverageData
 
 from testbay.errors import TestsDidNotRunError
+from testbay.harness.run.record import Record
+from testbay.harness.run.recordparts import ShardPart
 from testbay.harness.run.shards import combine
-from testbay.harness.run.shards.artifacts import Artifact, ShardPart, ShardRun
+from testbay.harness.run.shards.artifacts import Artifact
 from testbay.manifest.service import Manifest
 
 Service = Callable[..., Manifest]
@@ -24,8 +26,9 @@ def shard(place: Path, number: int) -> Artifact:
     """A shard's folder, still empty."""
     place.mkdir(parents=True)
     part = ShardPart(number=number, of=2, durations="", source=THERE)
-    run = ShardRun(id=f"run{number}", service="shop", started=datetime(2026, 1, number, tzinfo=UTC), shard=part)
-    return Artifact(folder=place, part=part, run=run)
+    started = datetime(2026, 1, number, tzinfo=UTC)
+    run = Record(id=f"run{number}", service="shop", started=started, shard=part)
+    return Artifact(folder=place, part=part, started=started, run=run)
 
 
 @pytest.fixture

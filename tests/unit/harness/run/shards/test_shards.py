@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testbay.harness.run.record import contents
+from testbay.harness.run.folder import contents
 from testbay.harness.run.shards import split as shards
 from testbay.settings import Shard
 
