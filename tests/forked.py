@@ -5,7 +5,6 @@ reaper's processes, their signals, descriptors and exit codes. testbay's own mod
 as pytest rewrites them.
 """
 
-import atexit
 import contextlib
 import gc
 import importlib
@@ -18,9 +17,12 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NoReturn
 
+# By its file: where pytest is forked, nothing of testbay may have been imported.
+_finish = runpy.run_path(str(Path(__file__).parents[1] / "src/testbay/harness/launch/ending.py"))["finish"]
 _PATH = sys.path[1:]  # without this file's folder, as with -P
 _FILTERS = warnings.filters[:]
 _KEPT: list[object] = []  # an object that is finalised here could close a descriptor of ours
@@ -44,17 +46,7 @@ class End:
         elif isinstance(asked, str):
             sys.stderr.write(f"{asked}\n")
         code = asked if isinstance(asked, int) else int(asked is not None)
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        for found in gc.get_objects():  # those from before the fork are frozen
-            if issubclass(type(found), io.IOBase):
-                with contextlib.suppress(OSError, ValueError):
-                    found.flush()
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        except (AttributeError, OSError, ValueError):
-            sys.exit(code)  # nothing reads it, or it is closed: Python knows what to make of that
+        _finish(code)
         if isinstance(error, KeyboardInterrupt):
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)

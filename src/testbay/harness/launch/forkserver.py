@@ -6,19 +6,15 @@ Standard input is a socket. The first message is the order, `{"modules", "own"}`
 for its process id and exit code. Each message is JSON behind its length.
 """
 
-import atexit
-import contextlib
 import ctypes
 import gc
 import importlib.machinery
 import importlib.util
-import io
 import json
 import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -181,31 +177,16 @@ def _tell(error: BaseException) -> NoReturn:
     sys.exit(1)
 
 
-def _end(code: int) -> NoReturn:
-    """End as Python does, without its last step, which finalises every library and so copies the fork's memory.
-
-    That step costs five times the rest of a start and an end. It also flushes files that were left open; so does this.
-    """
-    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - waits for the threads that are no daemons
-    atexit._run_exitfuncs()  # noqa: SLF001 - coverage saves what it measured, logging flushes
-    for found in gc.get_objects():  # only the service's: objects from before the fork are frozen
-        if isinstance(found, io.IOBase):
-            with contextlib.suppress(OSError, ValueError):
-                found.flush()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (AttributeError, OSError, ValueError):
-        sys.exit(code)  # nothing reads it, or it is closed: Python knows what to make of that
-    os._exit(code)
-
-
 if __name__ == "__main__":
+    finish = _beside(Path(__file__).with_name("ending.py")).finish
     run_service = main()
     try:
         run_service()
     except SystemExit as ended:
         if not isinstance(ended.code, int | None):
             raise
-        _end(ended.code or 0)
-    _end(0)
+        code = ended.code or 0
+    else:
+        code = 0
+    finish(code)
+    os._exit(code)
