@@ -53,7 +53,7 @@ with open(log, "rb") as file:
             sys.stdout.flush()
         time.sleep(0 if ended else 0.05)
 '
-children=() began=() ended=() proven=() stopped="" logs=""
+children=() began=() ended=() proofs=() proven=() stopped="" logs=""
 
 main() { # [--help | --list … | [--with-secrets] [--shard I/N] [--jobs N] SERVICE…]
     local known=() planned=() jobs=""
@@ -196,47 +196,42 @@ start() { # <number of the service> <number of the one whose turn it is>
         .venv/bin/python -I -S -c "$AS_A_JOB" "$script" >"$logs/$1" 2>&1 &
     fi
     children[$1]=$! began[$1]=$SECONDS
+    .venv/bin/python -I -S scripts/ci/passed.py "${planned[$1]}" "$logs/$1.began" "$!" &
+    proofs[$1]=$!
 }
 
 # A signal ends our wait, not the child's chance to clean up.
 finish() { # <number of the service>: returns its exit code
-    local code shown follower=""
+    local code=0 shown=0 follower=""
     if [[ -f $logs/$1 ]]; then
         .venv/bin/python -I -S -c "$FOLLOW" "$logs/$1" "$logs/$1.done" &
         follower=$!
     fi
-    while code=0 && { wait "${children[$1]}" || code=$?; } && kill -0 "${children[$1]}" 2>/dev/null; do :; done
+    wait_for "${children[$1]}" || code=$?
     note_ended
+    ! wait_for "${proofs[$1]}" || proven[$1]=yes
     if [[ -n $follower ]]; then
         : >"$logs/$1.done" || kill "$follower" # it would wait for that file
-        while shown=0 && { wait "$follower" || shown=$?; } && kill -0 "$follower" 2>/dev/null; do :; done
+        wait_for "$follower" || shown=$?
         [[ $shown == 0 ]] || printf 'note: not all that %s said is shown: showing it failed (exit %s)\n' \
             "${planned[$1]}" "$shown" >&2
     fi
     return "$code"
 }
 
-# When a service ended, also while another one's turn lasts: later runs may take the place of its record.
+# A trap ends a `wait` with a code of its own: the last `wait`, for a process that has ended, has that of the process.
+wait_for() { # <process>: returns its exit code
+    while kill -0 "$1" 2>/dev/null; do wait "$1" || true; done
+    wait "$1"
+}
+
+# When a service ended, also while another one's turn lasts.
 note_ended() { # (no arguments)
     local number
     for number in "${!children[@]}"; do
         [[ -z ${ended[number]:-} ]] || continue
-        ! kill -0 "${children[number]}" 2>/dev/null || continue
-        ended[number]=$SECONDS
-        ! has_passed "$number" || proven[number]=yes
+        kill -0 "${children[number]}" 2>/dev/null || ended[number]=$SECONDS
     done
-}
-
-# Whether `testbay run` recorded, since the service began, a run of its tests that passed: an exit code proves nothing.
-# It starts no process, whose end would be another CHLD within that trap.
-has_passed() { # <number of the service>
-    local record lines name=${planned[$1]}
-    for record in {.,"services/$name"}/.testbay/runs/*-"$name"-*/run.json; do
-        [[ -f $record && ! $logs/$1.began -nt $record ]] || continue
-        mapfile -t lines <"$record" || continue
-        [[ "${lines[*]}" != *' "exit_code": 0, '* ]] || return 0
-    done
-    return 1
 }
 
 deny() { # <service>

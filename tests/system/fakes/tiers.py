@@ -19,7 +19,8 @@ def make_checkout(folder: Path) -> Path:
     """An empty checkout, in a folder with a space in its name, whose bootstrap has nothing to do."""
     root = folder / "a checkout"
     write(root / "scripts/ci/run-integration-tests.sh", SCRIPT.read_text(encoding="utf-8"))
-    shutil.copy(SCRIPT.with_name("matrix.py"), root / "scripts/ci")
+    for program in ("matrix.py", "passed.py"):
+        shutil.copy(SCRIPT.with_name(program), root / "scripts/ci")
     write(root / "scripts/bootstrap", "#!/bin/sh\n")
     (root / ".venv/bin").mkdir(parents=True)
     (root / ".venv/bin/python").symlink_to(sys.executable)
