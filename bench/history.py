@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.pop(0)  # this folder: in it `secrets` would be a measurement, not Python's module
 
-from testbay.output import write_whole
+from testbay.files import write_whole
 from testbay.production.history.slowness import Series
 from testbay.production.watch import store, view
 from testbay.production.watch.packing import VERDICTS, PackedRound

@@ -17,6 +17,7 @@ SOURCE = Path(__file__).parents[2] / "src/testbay"
 # From the ways to fail, at the bottom, to the ways to call, at the top.
 LEVELS = {
     "errors": 0,
+    "files": 0,
     "logs": 1,
     "markdown": 1,
     "masking": 1,

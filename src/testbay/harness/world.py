@@ -62,6 +62,17 @@ class Clock:
     sleep = staticmethod(time.sleep)
 
 
+def patience(limit_s: float, longest_pause_s: float = 0.005) -> Iterator[bool]:
+    """Pace a loop that waits for something: pauses grow from 0.1 ms; yield True in the last round."""
+    deadline = Clock.monotonic() + limit_s
+    pause_s = 0.0001
+    while Clock.monotonic() < deadline:
+        yield False
+        Clock.sleep(pause_s)
+        pause_s = min(pause_s * 2, longest_pause_s)
+    yield True
+
+
 class Disk:
     """Real file access: pyfakefs, too, replaces functions only in modules."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbay import settings
+from testbay.files import write_whole
 from testbay.harness.plugin.given import Leases
 from testbay.harness.plugin.session import or_fail
 from testbay.manifest.checks import Check
@@ -17,7 +18,6 @@ from testbay.manifest.files import manifest_file
 from testbay.manifest.load import load_manifest
 from testbay.manifest.service import Manifest
 from testbay.manifest.targets import Target
-from testbay.output import write_whole
 from testbay.production.checks import runner
 from testbay.production.checks.report import Report, Result
 

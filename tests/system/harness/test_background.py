@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from tests.system.harness import test_renewal
 
-from testbay.harness.dependencies.slots import patience
 from testbay.harness.leases.pool import Pool
+from testbay.harness.world import patience
 
 pytestmark = pytest.mark.xdist_group("renewal")
 kept, leasing = test_renewal.kept, test_renewal.leasing

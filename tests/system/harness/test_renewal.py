@@ -23,10 +23,10 @@ from testbay.harness.dependencies.dragonfly.server import SHARED
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.nats.slots import Talk
 from testbay.harness.dependencies.postgres import state
-from testbay.harness.dependencies.slots import patience
 from testbay.harness.leases import pool
 from testbay.harness.leases.lease import Lease
 from testbay.harness.leases.pool import Pool
+from testbay.harness.world import patience
 
 pytestmark = pytest.mark.xdist_group("renewal")  # what is made once for them all is made on one worker
 

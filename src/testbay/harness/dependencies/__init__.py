@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Reading, RefusedError, Server, check_identity
-from testbay.harness.dependencies.slots import Ground, Landlord, Returned, Slot, Steps, Undivided, patience
+from testbay.harness.dependencies.slots import Ground, Landlord, Returned, Slot, Steps, Undivided
 from testbay.harness.dependencies.state import Keeper, Taken
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import HOME, PORT, Configured, ProcessPlan, process_plan
+from testbay.harness.world import patience
 from testbay.manifest import needs
 from testbay.manifest.compose import recognition
 from testbay.manifest.compose.reading import ComposeService

@@ -1,11 +1,10 @@
 """The interface of slots: one test's part of a dependency's server."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.world import Clock
 
 
 class Returned(NamedTuple):
@@ -81,17 +80,6 @@ class Ground(NamedTuple):
     serve: Callable[[str, int], tuple[int, Path]] | None
     unserve: Callable[[str], None]
     another: Callable[[int], int]
-
-
-def patience(limit_s: float) -> Iterator[bool]:
-    """Pace a loop that waits for something to go: pauses grow from 0.1 to 5 ms; yield True in the last round."""
-    deadline = Clock.monotonic() + limit_s
-    pause = 0.0001
-    while Clock.monotonic() < deadline:
-        yield False
-        Clock.sleep(pause)
-        pause = min(pause * 2, 0.005)
-    yield True
 
 
 class Undivided:

@@ -15,7 +15,7 @@ from testbay.harness.leases import pool
 from testbay.harness.leases.lease import Lease
 from testbay.harness.leases.pool import Pool
 from testbay.harness.stack import cachefolder, registry
-from testbay.harness.world import Clock
+from testbay.harness.world import patience
 from testbay.output import Voice
 from testbay.settings import Settings
 
@@ -110,11 +110,11 @@ def await_end(run: str) -> None:
         LeftBehindError: It is still there after ten seconds, and cannot be ended.
     """
     stacks = settings.load().stacks_dir
-    deadline = Clock.monotonic() + _GONE_WITHIN_S
-    while ours := [record["id"] for record in registry.living(stacks) if record.get("run") == run]:
-        if Clock.monotonic() > deadline:
-            break
-        Clock.sleep(0.01)
+    ours: list[str] = []
+    for _ in patience(_GONE_WITHIN_S, longest_pause_s=0.01):
+        ours = [record["id"] for record in registry.living(stacks) if record.get("run") == run]
+        if not ours:
+            return
     if left := [thing for stack_id in ours for thing in registry.end_silent_guard(stacks / stack_id)]:
         raise LeftBehindError(
             f"stack {', '.join(ours)} did not end: {', '.join(left)} is left",

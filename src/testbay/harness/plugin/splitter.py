@@ -1,12 +1,12 @@
 """A shard's tests inside pytest: selects them, and records the whole collection."""
 
 import json
-import os
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from testbay.files import write_whole
 from testbay.harness.run.shards.split import split
 
 
@@ -33,6 +33,4 @@ class Splitter:
 
     def _note(self, collected: list[str]) -> None:
         """Write the record in one step: workers write at the same time."""
-        scratch = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        scratch.write_text(json.dumps(self._asked | {"collected": collected}), encoding="utf-8")
-        scratch.replace(self._file)
+        write_whole(self._file, json.dumps(self._asked | {"collected": collected}))

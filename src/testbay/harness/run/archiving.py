@@ -16,9 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from testbay.files import write_whole
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.output import write_whole
 
 FORMAT = 1
 INDEX = "archive.json"

@@ -5,16 +5,15 @@ import fcntl
 import os
 import shlex
 import shutil
-import stat
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from testbay.errors import EngineUnavailableError
-from testbay.output import records_of
+from testbay.files import read_bounded, records_of
 
 RECORD = "run.json"  # the file of a run's folder that `record.py` writes and reads
-MOST_BYTES = 128 << 20  # of a file that is read back; a larger one would take the machine's memory
+_MOST_BYTES = 128 << 20  # of a file that is read back; a larger one would take the machine's memory
 _KIND = "runs"
 _KEPT_RUNS = 20
 _STAMP = len("20260101-000000-")
@@ -41,18 +40,9 @@ def contents(file: Path) -> bytes:
     """Read a run's file, which may come from elsewhere.
 
     Raises:
-        ValueError: Not an ordinary file (a link, a pipe), too large, or cannot be read.
+        ValueError: As `read_bounded`.
     """
-    try:
-        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as source:
-            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-                raise ValueError("no ordinary file")
-            data = source.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise ValueError(error.strerror) from None
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"larger than {MOST_BYTES >> 20} MiB")
-    return data
+    return read_bounded(file, _MOST_BYTES)
 
 
 def make(project: Path, name: str) -> Path:

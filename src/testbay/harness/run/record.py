@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, Strict, ValidationError
 
+from testbay.files import write_whole
 from testbay.harness.run import folder as runfolder
 from testbay.harness.run.recordparts import (
     AS_THEY_ARE,
@@ -25,7 +26,6 @@ from testbay.harness.run.recordparts import (
     Strings,
     Time,
 )
-from testbay.output import write_whole
 
 FORMAT = 1  # counts changes that an older testbay would read wrongly; a record without it is of format 1
 _EVIDENCE_BYTES = 48 << 20  # of what tests said, all together

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from testbay.files import write_whole
 from testbay.harness.plugin.coveragerc import Reporting
 from testbay.harness.run.record import in_words
 from testbay.harness.run.recordparts import Attempt, Outcome
-from testbay.output import write_whole
 from testbay.text import covered, strict_json, visible
 
 SHOWN = 20

@@ -12,12 +12,13 @@ from typing import IO, Literal
 
 from testbay import masking, process
 from testbay.errors import BayError, FilesError, unusable
+from testbay.files import write_whole
 from testbay.harness.run import folder
 from testbay.harness.run.record import Record
 from testbay.harness.run.recordparts import RecordedFault, RecordedStep
 from testbay.harness.stack.logcopies import Copies
 from testbay.manifest.service import Manifest
-from testbay.output import Voice, append_summary, write_whole
+from testbay.output import Voice, append_summary
 from testbay.settings import Settings
 
 

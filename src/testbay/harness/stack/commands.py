@@ -140,19 +140,23 @@ def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> 
             f"no stack {which!r} of this project runs", why=f"running: {known}", todo="testbay ps shows all"
         )
     for record in chosen:
-        line = lifeline.connect(record, settings)
-        left = None if line is None else _ends(line)
-        if left is None:
-            left = registry.end_silent_guard(settings.stacks_dir / record["id"])
-        if left:
-            raise LeftBehindError(
-                f"stack {record['id']} did not end: {', '.join(left)} is left",
-                why="what it started is not ours to end, or hangs in the kernel",
-                todo="testbay ps; testbay gc",
-            )
+        _end(record, settings)
         voice.say(f"ended {record['id']}")
     if not chosen:
         voice.say("no kept stack of this project runs")
+
+
+def _end(record: dict[str, Any], settings: Settings) -> None:
+    line = lifeline.connect(record, settings)
+    left = None if line is None else _ends(line)
+    if left is None:
+        left = registry.end_silent_guard(settings.stacks_dir / record["id"])
+    if left:
+        raise LeftBehindError(
+            f"stack {record['id']} did not end: {', '.join(left)} is left",
+            why="what it started is not ours to end, or hangs in the kernel",
+            todo="testbay ps; testbay gc",
+        )
 
 
 def _ends(line: lifeline.Lifeline) -> list[str] | None:

@@ -2,8 +2,9 @@
 
 import io
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from testbay import masking
 from testbay.errors import MigrationError, SecretMissingError
@@ -220,19 +221,23 @@ def _streams(stack: Stack, voice: Voice) -> None:
     voice.detail(f"streams: {', '.join(stream.name for stream in streams)}")
 
 
+def _notes(files: list[Path], folder: Path, name: str) -> Iterator[str]:
+    """Name what a reader may miss among the migrations: numbers without a file, and files in folders below."""
+    for number in sql.missing_numbers(files):
+        yield f"no migration has number {number}"
+    if deeper := dialects.deeper(folder, files):
+        more = f" and {len(deeper) - 1} more" if deeper[1:] else ""
+        yield f"{deeper[0]}{more} not applied: migrations are the files directly in {name}/"
+
+
 def _sql(
     stack: Stack, voice: Voice, environ: Mapping[str, str], applied: Sequence[Sequence[str]], noted: str
 ) -> list[str]:
     manifest = stack.request.manifest
     assert manifest.migrations is not None
     files = dialects.ordered(manifest.root / manifest.migrations)
-    for number in sql.missing_numbers(files):
-        voice.detail(f"note: no migration has number {number}")
-    if deeper := dialects.deeper(manifest.root / manifest.migrations, files):
-        more = f" and {len(deeper) - 1} more" if deeper[1:] else ""
-        voice.detail(
-            f"note: {deeper[0]}{more} not applied: migrations are the files directly in {manifest.migrations}/"
-        )
+    for note in _notes(files, manifest.root / manifest.migrations, manifest.migrations):
+        voice.detail(f"note: {note}")
     if stack.warm and not stack.joined:
         applied = [[file.name, sql.digest(file)] for file in files]
         stack.note({noted: applied})

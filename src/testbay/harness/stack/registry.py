@@ -67,17 +67,16 @@ def exclusive(lock: Path) -> Iterator[None]:
 
 
 def _await(gate: IO[bytes], lock: Path) -> None:
-    from testbay.harness.world import Clock  # guards start through here, and seldom wait
+    from testbay.harness.world import patience  # guards start through here, and seldom wait
 
-    deadline = Clock.monotonic() + _LOCK_LIMIT_S
-    while not _taken(gate):
-        if Clock.monotonic() > deadline:
-            raise EngineUnavailableError(
-                f"another testbay has held {lock} for {_LOCK_LIMIT_S:g} s",
-                why="it was stopped (SIGSTOP, Ctrl-Z), or it hangs",
-                todo=f"`fuser {lock}` names its process: continue it, or end it",
-            )
-        Clock.sleep(0.005)
+    for _ in patience(_LOCK_LIMIT_S):
+        if _taken(gate):
+            return
+    raise EngineUnavailableError(
+        f"another testbay has held {lock} for {_LOCK_LIMIT_S:g} s",
+        why="it was stopped (SIGSTOP, Ctrl-Z), or it hangs",
+        todo=f"`fuser {lock}` names its process: continue it, or end it",
+    )
 
 
 def _taken(gate: IO[bytes]) -> bool:
@@ -177,12 +176,12 @@ def await_collected(home: Path) -> list[str]:
 
     Return the stack's folder if it is still there after ten seconds.
     """
-    from testbay.harness.world import Clock  # no guard comes here
+    from testbay.harness.world import patience  # no guard comes here
 
-    deadline = Clock.monotonic() + _COLLECTED_WITHIN_S
-    while home.exists() and Clock.monotonic() < deadline:
+    for _ in patience(_COLLECTED_WITHIN_S, longest_pause_s=0.02):
+        if not home.exists():
+            break
         collect_dead(home.parent)
-        Clock.sleep(0.02)
     return [str(home)] if home.exists() else []
 
 

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from testbay.errors import EngineUnavailableError, HistoryError, ManifestError
+from testbay.files import records_of, write_whole
 from testbay.manifest.checkbase import LIVE, PHASES, Phase
 from testbay.manifest.checks import Check
 from testbay.manifest.service import Manifest
 from testbay.manifest.targets import Target
-from testbay.output import Voice, append_summary, records_of, write_whole
+from testbay.output import Voice, append_summary
 from testbay.production import extra
 from testbay.production.checks import runner, summary
 from testbay.production.checks.report import Report, Result

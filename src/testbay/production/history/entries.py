@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import re
-import stat
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,8 +23,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from testbay.errors import HistoryError, remedy
+from testbay.files import read_bounded, write_whole
 from testbay.manifest.checkbase import Phase
-from testbay.output import write_whole
 from testbay.production.checks.report import Name, Report, Verdict
 from testbay.text import strict_json
 
@@ -265,17 +264,10 @@ def _names(folder: Path) -> list[str]:
 
 
 def _text(file: Path) -> str:
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # no link followed, no pipe waited for
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{file.name} is not a plain file")
-        with open(descriptor, "rb", closefd=False) as opened:
-            text = opened.read(KEPT_BYTES + 1)
-    finally:
-        os.close(descriptor)
-    if len(text) > KEPT_BYTES:
-        raise OSError(f"{file.name} is larger than {KEPT_BYTES >> 20} MiB")
-    return text.decode(errors="replace")
+        return read_bounded(file, KEPT_BYTES).decode(errors="replace")
+    except ValueError as error:
+        raise OSError(f"{file.name}: {error}") from None
 
 
 def _write(folder: Path, files: Files) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from testbay.errors import ManifestError, remedy
-from testbay.output import write_whole
+from testbay.files import write_whole
 from testbay.production.history.entries import Entry, History
 from testbay.production.statuspage import wording
 from testbay.production.statuspage.boards import STATES, Board, name_of

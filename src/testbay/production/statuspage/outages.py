@@ -54,21 +54,26 @@ def _of(board: Board) -> Iterator[Outage]:
         for span in _spans(check):
             together.setdefault(span.first.run_id, []).append(span)
     for spans in together.values():
-        states = frozenset[State]().union(*(span.states for span in spans))
-        is_open = any(span.end is None for span in spans)
-        ends = [span.end for span in spans if span.end]
-        ordered = [state for state in STATES if state in states]
-        yield Outage(
-            board=board.name,
-            state=ordered[0],
-            states=ordered,
-            checks=[span.check.name for span in spans[:_NAMED]],
-            count=len(spans),
-            before=max((span.before for span in spans if span.before), key=lambda run: run.moment, default=None),
-            first=spans[0].first,
-            end=None if is_open else max(ends, key=lambda run: run.moment),
-            goes_on=any(span.end is None and span.check.is_current for span in spans),
-        )
+        yield _outage(board, spans)
+
+
+def _outage(board: Board, spans: Sequence[_Span]) -> Outage:
+    """Make an outage of the spans that began in one run."""
+    states = frozenset[State]().union(*(span.states for span in spans))
+    is_open = any(span.end is None for span in spans)
+    ends = [span.end for span in spans if span.end]
+    ordered = [state for state in STATES if state in states]
+    return Outage(
+        board=board.name,
+        state=ordered[0],
+        states=ordered,
+        checks=[span.check.name for span in spans[:_NAMED]],
+        count=len(spans),
+        before=max((span.before for span in spans if span.before), key=lambda run: run.moment, default=None),
+        first=spans[0].first,
+        end=None if is_open else max(ends, key=lambda run: run.moment),
+        goes_on=any(span.end is None and span.check.is_current for span in spans),
+    )
 
 
 def _spans(check: Check) -> Iterator[_Span]:

@@ -55,6 +55,7 @@ def test_the_users_of_a_mounted_file_count(tmp_path: Path) -> None:
         (service("sh", "-c", 'redis-server --requirepass "$PW"', PW="a#b"), ("", "a#b", 6379)),
         (service("sh", "-euc", "/usr/local/bin/docker-entrypoint.sh --requirepass $PW", PW="e"), ("", "e", 6379)),
         (service(name="bitnami/redis:7", REDIS_PASSWORD="b", REDIS_PORT_NUMBER="6400"), ("", "b", 6400)),
+        (service(name="bitnami/valkey:8", VALKEY_PASSWORD="b", VALKEY_PORT_NUMBER="6400"), ("", "b", 6400)),
         (service(REDIS_PASSWORD="the official image knows no such variable"), ("", "", 6379)),
         (service(name="redis/redis-stack", REDIS_ARGS="--requirepass c"), ("", "c", 6379)),
         (service("--user", "default", "off", "--user", "app", "on", ">d", "~*", "+@all"), ("app", "d", 6379)),

@@ -177,9 +177,9 @@ def huge(file: Path) -> None:
     ("make", "why"),
     [
         (link, "Too many levels of symbolic links"),
-        (os.mkfifo, "2026-11.jsonl is not a plain file"),
-        (Path.mkdir, "2026-11.jsonl is not a plain file"),
-        (huge, "2026-11.jsonl is larger than 20 MiB"),
+        (os.mkfifo, "2026-11.jsonl: no ordinary file"),
+        (Path.mkdir, "2026-11.jsonl: Is a directory"),
+        (huge, "2026-11.jsonl: larger than 20 MiB"),
     ],
 )
 @pytest.mark.parametrize("call", [entries.read, lambda folder, now: entries.append(folder, [entry()], now)])

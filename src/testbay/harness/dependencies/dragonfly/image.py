@@ -210,9 +210,8 @@ def _variables_of(service: ComposeService) -> tuple[str, ...]:
 
 def _port(service: ComposeService, settings: Sequence[Setting]) -> int:
     said = next((values[0] for name, values in reversed(settings) if name == "port" and values), "")
-    said = said or service.environment.get("DFLY_port", "")
-    if "bitnami" in service.based_on:
-        said = said or next((service.environment.get(f"{kind}_PORT_NUMBER", "") for kind in ("REDIS", "VALKEY")), "")
+    names = ("DFLY_port", *(("REDIS_PORT_NUMBER", "VALKEY_PORT_NUMBER") if "bitnami" in service.based_on else ()))
+    said = said or next(filter(None, (service.environment.get(name) for name in names)), "")
     return container.port(said) or CONTAINER_PORT
 
 

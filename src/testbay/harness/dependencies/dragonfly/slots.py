@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from testbay.harness import world
 from testbay.harness.dependencies.dragonfly.server import SHARED, ask, log_in, probe, receive, send
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
+from testbay.harness.dependencies.slots import Ground, Returned, Steps
 from testbay.harness.dependencies.wire import Wire
-from testbay.harness.world import Clock
+from testbay.harness.world import patience
 
 if TYPE_CHECKING:
     import redis
@@ -140,14 +140,12 @@ class OwnServer(_Part):
             self._ground.unserve(last)
 
     def _await_ready(self) -> None:
-        deadline = Clock.monotonic() + _READY_WITHIN_S
-        while True:
+        for late in patience(_READY_WITHIN_S):
             try:
                 probe(self.endpoint, _ANSWER_LIMIT_S)
             except OSError:
-                if Clock.monotonic() > deadline:
+                if late:
                     raise
-                Clock.sleep(0.002)
             else:
                 self._wire()
                 return

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.nats.jetstream import Session, UnansweredError, create_stream, delete_stream
 from testbay.harness.dependencies.nats.server import ANSWER_LIMIT_S, OVERSEER, login_as
-from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
+from testbay.harness.dependencies.slots import Ground, Returned, Steps
 from testbay.harness.dependencies.wire import Wire
+from testbay.harness.world import patience
 
 
 class Call(NamedTuple):

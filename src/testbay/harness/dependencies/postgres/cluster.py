@@ -13,7 +13,8 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres.changes import Session, Shape, as_oserror, connect
 from testbay.harness.dependencies.postgres.cloning import Strategies, drop
 from testbay.harness.dependencies.postgres.server import PRISTINE_LOCK, end_workers, pristine
-from testbay.harness.dependencies.slots import Ground, patience
+from testbay.harness.dependencies.slots import Ground
+from testbay.harness.world import patience
 
 GONE_WITHIN_S = 0.25  # a session whose client has just closed it is seen for another moment
 # What migrations say with `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET`; the template's own counts more.

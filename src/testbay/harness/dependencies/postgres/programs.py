@@ -45,24 +45,28 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
         EngineUnavailableError: None was found; says what to install.
     """
     wanted, extension = major_of(version_tag(service)), extension_of(service)
-    first = same = whole = None
+
+    def fitness(server: Server) -> int:
+        """Rank a server: 2 is as good as the image, 1 lacks its extension, 0 is of another major version."""
+        if wanted and server.version.partition(".")[0] != wanted:
+            return 0
+        return 1 if extension and not has_extension(server, extension) else 2
+
+    found, fits = None, -1
     for server in candidates(wanted, environ):
         if server.source == "TESTBAY_POSTGRES_BIN":
             return server
-        first = first or server
-        if not wanted or server.version.partition(".")[0] == wanted:
-            same = same or server
-            if not extension or has_extension(server, extension):
-                whole = server
-                break
-    found = whole or same or first
+        if (fitting := fitness(server)) > fits:
+            found, fits = server, fitting
+        if fits == 2:  # to ask further programs for their versions takes time
+            break
     if found is None:
         present = [folder / "postgres" for folder in folders()]
         raise none_usable(
             "no PostgreSQL server program on this machine", [*present, *on_system("postgres", environ)], "postgresql"
         )
     note = _lacking(found, service, extension)
-    if not same:
+    if fits == 0:
         offer = f" (testbay servers add postgres:{wanted})" if wanted in builds.offered(builds.this_system()) else ""
         other = f"another major version than {service.based_on.partition('@')[0]}{offer}"
         note = f"{other}, {note}" if note else other

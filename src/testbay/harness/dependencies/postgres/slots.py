@@ -32,7 +32,8 @@ from testbay.harness.dependencies.postgres.changes import (
 )
 from testbay.harness.dependencies.postgres.cluster import GONE_WITHIN_S, Cluster, connected
 from testbay.harness.dependencies.postgres.server import LEASE_MARK, beginning
-from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
+from testbay.harness.dependencies.slots import Ground, Returned, Steps
+from testbay.harness.world import patience
 
 _MANY_ROWS = 5_000  # from here on cloning is quicker than deleting
 _RENEWALS = 1_000  # after so many the files are made anew: deleted rows leave their index entries behind

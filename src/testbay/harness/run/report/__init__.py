@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from testbay import text as wording
 from testbay.errors import ManifestError, remedy
+from testbay.files import write_whole
 from testbay.harness.run.recordparts import Attempt
 from testbay.harness.run.report import timeline
 from testbay.harness.run.report.recorded import RecordedRun, Test
-from testbay.output import write_whole
 
 if TYPE_CHECKING:
     import jinja2

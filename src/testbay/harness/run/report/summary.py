@@ -1,7 +1,7 @@
 """A run as Markdown for GitHub's job summary: most useful first, escaped and bounded."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from testbay.harness.run.recordparts import Attempt
@@ -107,29 +107,36 @@ def _evidence(attempts: Iterable[Attempt]) -> Iterable[str]:
 
 def _rest(run: RecordedRun) -> Iterable[str]:
     """Yield the remaining sections: servers, flaky tests, start-up, coverage, slowest and skipped tests, shards."""
-    if run.dependencies:
-        rows = [[plain(d.title or d.name), plain(d.version), plain(d.note)] for d in run.dependencies]
-        yield table(["Dependency", "Version", "Note"], rows)
-    if run.flaky:
-        firsts = [(t, plural(len(t.attempts), "attempt"), t.failures[0].error or "no message") for t in run.flaky]
-        lines = [f"{code(test.id)} {plain(attempts)}: {code(error)}" for test, attempts, error in firsts]
-        yield f"### Flaky\n\n{_list(lines)}"
-    if run.startup:
-        rows = [[plain(step.name), duration(step.duration_s)] for step in run.starts]
-        yield f"### Start-up: {plain(_startup(run))}\n\n{table(['Server', 'Time'], rows)}"
-    if partly := [one for one in run.covered if one.missing]:
-        rows = [[code(one.name), f"{one.percent:.0f} %", str(one.missing)] for one in partly]
-        yield f"### Least covered\n\n{table(['File', 'Covered', 'Statements not run'], rows)}"
-    if run.tests:
-        rows = [[code(test.id), duration(test.duration_s)] for test in run.slowest]
-        yield f"### Slowest\n\n{table(['Test', 'Time'], rows)}"
-    if skipped := run.ended("skipped"):
-        lines = [f"{code(test.id)} {plain(test.last.reason)}" for test in skipped]
-        yield f"### Skipped\n\n{_list(lines)}"
-    if run.shards:
-        rows = [[plain(s.shard), str(s.planned), str(s.failed), duration(s.duration_s)] for s in run.shards]
-        yield f"### Shards\n\n{table(['Shard', 'Tests', 'Failed', 'Time'], rows)}"
+    servers = [[plain(one.title or one.name), plain(one.version), plain(one.note)] for one in run.dependencies]
+    yield from _table("", ["Dependency", "Version", "Note"], servers)
+    yield from _listed("Flaky", [_headed_flaky(test) for test in run.flaky])
+    starts = [[plain(step.name), duration(step.duration_s)] for step in run.starts]
+    yield from _table(f"Start-up: {plain(_startup(run))}", ["Server", "Time"], starts)
+    partly = [[code(one.name), f"{one.percent:.0f} %", str(one.missing)] for one in run.covered if one.missing]
+    yield from _table("Least covered", ["File", "Covered", "Statements not run"], partly)
+    slowest = [[code(test.id), duration(test.duration_s)] for test in run.slowest]
+    yield from _table("Slowest", ["Test", "Time"], slowest)
+    yield from _listed("Skipped", [f"{code(test.id)} {plain(test.last.reason)}" for test in run.ended("skipped")])
+    shards = [[plain(one.shard), str(one.planned), str(one.failed), duration(one.duration_s)] for one in run.shards]
+    yield from _table("Shards", ["Shard", "Tests", "Failed", "Time"], shards)
     yield f"Run {code(run.id)}: `testbay report` shows all of it."
+
+
+def _headed_flaky(test: Test) -> str:
+    error = test.failures[0].error or "no message"
+    return f"{code(test.id)} {plain(plural(len(test.attempts), 'attempt'))}: {code(error)}"
+
+
+def _table(title: str, heads: list[str], rows: list[list[str]]) -> Iterable[str]:
+    """Yield a section with a table, unless it has no rows."""
+    if rows:
+        yield f"### {title}\n\n{table(heads, rows)}" if title else table(heads, rows)
+
+
+def _listed(title: str, lines: Sequence[str]) -> Iterable[str]:
+    """Yield a section with a list, unless it is empty."""
+    if lines:
+        yield f"### {title}\n\n{_list(lines)}"
 
 
 def _list(lines: Iterable[str]) -> str:
