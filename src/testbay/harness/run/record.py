@@ -34,7 +34,7 @@ _COUNTED = ("passed", "failed", "error", "skipped", "deselected", "xfailed", "xp
 
 
 class RecordError(ValueError):
-    """A run.json that this testbay cannot read: what is wrong with it, why, and what to do."""
+    """A run.json that this testbay cannot read: which and what is wrong with it, why, and what to do."""
 
     def __init__(self, what: str, *, why: str = "", todo: str = "") -> None:
         super().__init__(what)
@@ -86,30 +86,31 @@ class Record(RecordPart):
         Raises:
             RecordError: It is missing, too large, cut off or of a newer testbay, or its values are of other types.
         """
+        file = folder / runfolder.RECORD
         try:
-            text = runfolder.contents(folder / runfolder.RECORD).decode(errors="replace")
+            text = runfolder.contents(file).decode(errors="replace")
         except ValueError as error:
-            raise RecordError(str(error), todo="name a run's folder, or its id") from None
+            raise RecordError(f"{file}: {error}", todo="name a run's folder, or its id") from None
         try:
             found = json.loads(text)
         except (ValueError, RecursionError) as error:
             todo = "the run was cut off; tests.jsonl beside it has more"
-            raise RecordError("not a whole record", why=str(error), todo=todo) from None
-        _refuse_newer(found)
+            raise RecordError(f"{file}: not a whole record", why=str(error), todo=todo) from None
+        _refuse_newer(file, found)
         try:
             return cls.model_validate(found, context={"strings": strings})
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, fault["loc"])) or "the whole"
             todo = "another version of testbay may have written it: make the run again"
-            raise RecordError(f"{where}: {fault['msg']}", todo=todo) from None
+            raise RecordError(f"{file}: {where}: {fault['msg']}", todo=todo) from None
 
 
-def _refuse_newer(found: object) -> None:
+def _refuse_newer(file: Path, found: object) -> None:
     written = found.get("format", 1) if isinstance(found, dict) else 1
     if not isinstance(written, int) or not 1 <= written <= FORMAT:
         raise RecordError(
-            f"it has format {str(written)[:20]!r}, and this testbay reads up to {FORMAT}: a newer one wrote it",
+            f"{file}: it has format {str(written)[:20]!r}, and this testbay reads up to {FORMAT}: a newer one wrote it",
             todo="upgrade testbay, or make the run again with this one",
         )
 

@@ -22,7 +22,7 @@ _SECTIONS = 40  # of an attempt that are shown
 
 
 class Strings(Protocol):
-    """What becomes of a record's strings when they come in: masked, cut, escaped, or refused with a ValueError."""
+    """A reader's way with the strings of a record: it masks, cuts or escapes them, or refuses one (ValueError)."""
 
     def id(self, text: str) -> str:
         """Take the id of a test or a run, which has to stay distinct from others."""

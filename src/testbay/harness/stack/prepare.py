@@ -224,10 +224,10 @@ def _streams(stack: Stack, voice: Voice) -> None:
 def _notes(files: list[Path], folder: Path, name: str) -> Iterator[str]:
     """Name what a reader may miss among the migrations: numbers without a file, and files in folders below."""
     for number in sql.missing_numbers(files):
-        yield f"no migration has number {number}"
+        yield f"note: no migration has number {number}"
     if deeper := dialects.deeper(folder, files):
         more = f" and {len(deeper) - 1} more" if deeper[1:] else ""
-        yield f"{deeper[0]}{more} not applied: migrations are the files directly in {name}/"
+        yield f"note: {deeper[0]}{more} not applied: migrations are the files directly in {name}/"
 
 
 def _sql(
@@ -237,7 +237,7 @@ def _sql(
     assert manifest.migrations is not None
     files = dialects.ordered(manifest.root / manifest.migrations)
     for note in _notes(files, manifest.root / manifest.migrations, manifest.migrations):
-        voice.detail(f"note: {note}")
+        voice.detail(note)
     if stack.warm and not stack.joined:
         applied = [[file.name, sql.digest(file)] for file in files]
         stack.note({noted: applied})

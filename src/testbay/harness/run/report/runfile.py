@@ -38,7 +38,7 @@ def read(folder: Path, mask: Mask = str) -> RecordedRun:
     try:
         run = RecordedRun.read(folder, strings)
     except RecordError as error:
-        raise ManifestError(f"{folder / runfolder.RECORD}: {error}", why=error.why, todo=error.todo) from None
+        raise ManifestError(str(error), why=error.why, todo=error.todo) from None
     return run.model_copy(update={"covered": _covered(folder / "coverage.json", strings)})
 
 

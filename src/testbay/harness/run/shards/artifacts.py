@@ -88,7 +88,7 @@ def _read(folder: Path) -> Artifact:
         _harmless(str(folder))
         run = Record.read(folder, FromElsewhere())
     except RecordError as error:
-        raise damaged(file, f"{error}: {error.why}" if error.why else str(error)) from None
+        raise damaged(file, ": ".join(filter(None, [str(error).removeprefix(f"{file}: "), error.why]))) from None
     except ValueError as error:
         raise damaged(file, str(error)) from None
     if run.shard is None:
