@@ -2,12 +2,14 @@
 
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from testbay import settings as configuration
+from testbay.errors import ManifestError
 
 GROUPS = {
     "Tests": ("init", "compose", "run", "merge", "report", "open", "exec", "with-secrets"),
@@ -30,6 +32,19 @@ _WIDEST = 110
 class GroupedCommands(TyperGroup):
     """The commands below the headings of `GROUPS`, in colour where a person reads them."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an option whose value is empty: `--history ""` would be this folder, `--branch ""` no branch."""
+        found = self.get_command(ctx, args[0]) if args else None
+        valued = {
+            name for one in getattr(found, "params", ()) if not getattr(one, "is_flag", True) for name in one.opts
+        }
+        for name, value in _with_values(args[: args.index("--")] if "--" in args else args):
+            if name in valued and not value and not ctx.resilient_parsing:  # which is how words are completed
+                raise ManifestError(
+                    f"{name}: its value is empty", todo="give it one, or leave it out; is a variable not set?"
+                )
+        return list(super().parse_args(ctx, args))
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Get a command, without the Python types that typer prints beside an argument's name in its help."""
         found = super().get_command(ctx, cmd_name)
@@ -44,6 +59,14 @@ class GroupedCommands(TyperGroup):
             with formatter.section(styled(title, bold=True)):
                 rows = [(name, sentence(self.commands[name].help)) for name in names]
                 formatter.write_dl([(styled(name, fg="cyan"), said) for name, said in rows])
+
+
+def _with_values(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the options of a command line, each with what follows it."""
+    for word, following in zip(words, [*words[1:], "-"], strict=True):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            yield name, value if equals else following
 
 
 def sentence(text: str | None) -> str:

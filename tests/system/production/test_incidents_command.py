@@ -135,7 +135,7 @@ def test_without_access_nothing_is_asked(github: FakeGitHub, environ: dict[str, 
         (None, ["--last-good", "main"], "error: --last-good: 'main' is not a commit"),
         (None, ["--close-after", "0"], "error: --close-after: 0 is not a count of runs"),
         (None, ["--label", "prod,incident"], "error: --label: 'prod,incident' is not a label"),
-        (None, ["--label", ""], "error: --label: '' is not a label"),
+        (None, ["--label", " "], "error: --label: ' ' is not a label"),
         (None, ["--reopen-within", "soon"], "error: --reopen-within: 'soon' is not a duration"),
     ],
 )

@@ -38,6 +38,21 @@ def test_where_no_service_is_named_the_option_is_explained(tmp_path: Path, monke
     assert "a single check is asked for with --id ID" in str(done.exception)
 
 
+@pytest.mark.parametrize("argv", [["check", "--branch", ""], ["status-page", "--out="], ["watch", "--for", ""]])
+def test_an_option_without_its_value_is_refused(argv: list[str]) -> None:
+    """A variable that is not set would have been this folder, no comparison, or for ever."""
+    done = CliRunner().invoke(app.app, argv)
+
+    assert str(done.exception).startswith(f"{argv[1].strip('=')}: its value is empty\n  do: ")
+
+
+def test_an_empty_word_behind_a_flag_is_not_its_value() -> None:
+    """It is an argument, of pytest or of the command."""
+    done = CliRunner().invoke(app.app, ["check", "--json", "", "--phase", "nope"])
+
+    assert str(done.exception).startswith("unknown service ''")
+
+
 @pytest.mark.parametrize(
     ("argv", "place"),
     [
