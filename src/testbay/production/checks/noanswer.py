@@ -83,7 +83,8 @@ def _by_number(asked: str, cause: OSError) -> FoundError | None:
         return FoundError("error", f"{asked}: this machine cannot connect: {said}", reached=False)
     # asyncio's words; aiohttp wraps also the error of a port that is closed, and its cause comes next
     if "Connect call failed" in str(cause) and cause.errno != errno.ECONNREFUSED:
-        return FoundError("fail", f"{asked}: no connection: {said}", reached=False)
+        said = "the connection was reset" if cause.errno == errno.ECONNRESET else said  # as where it was a moment later
+        return FoundError("fail", f"{asked}: no answer: {said}", reached=False)
     return None
 
 

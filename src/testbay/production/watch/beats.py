@@ -1,7 +1,7 @@
 """Heartbeats: jobs that call in, and the judgement of their calls."""
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,11 +20,12 @@ _SHORTEST = 16  # characters of a token
 
 @dataclass(kw_only=True)
 class Jobs:
-    """The jobs that may call in, by the ids of their checks."""
+    """The jobs that may call in, by the ids of their checks. `leapt_s`: how far the clock was set since then."""
 
     checks: Mapping[str, HeartbeatCheck]
     environ: Mapping[str, str] = field(repr=False)
     began: float = 0.0
+    leapt_s: Callable[[float], float] = lambda _: 0.0
 
     def may_call(self, name: str, token: str) -> bool:
         """Return whether a call shows the job's token; compared in constant time."""
@@ -44,11 +45,12 @@ class Jobs:
         if len(self._token(check)) < _SHORTEST:
             said = f"{check.token} is not set, or shorter than {_SHORTEST} characters"
             raise FoundError("error", said, reached=False)
+        calls = [call._replace(at=call.at + self.leapt_s(call.at)) for call in calls]
         good = _newest(calls, "ok")
         ended = _newest(calls, "ok", "fail")
         if ended and ended.kind == "fail":  # also while it is tried again
             raise FoundError("fail", f"the job reported a failure {lasted(now - ended.at)} ago: {one_line(ended.text)}")
-        since = good.at if good else self.began
+        since = good.at if good else self.began + self.leapt_s(self.began)
         if now - since > check.within:
             when = f"its last success was {lasted(now - since)} ago" if good else f"no call for {lasted(now - since)}"
             raise FoundError("fail", f"the job is late: {when}, and `within` is {lasted(check.within)}")

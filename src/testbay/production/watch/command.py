@@ -94,7 +94,7 @@ async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> No
     widen(asyncio.get_running_loop())
     watcher, cycle = _engine(made, keeper, voice)
     _obey_signals(watcher, voice)
-    jobs = _jobs(made, cycle.recorder.clock())
+    jobs = _jobs(made, cycle.recorder)
     watcher.ask_beats = _listening(jobs, cycle)
     page = LivePage(watcher=watcher, cycle=cycle, jobs=jobs) if where else None
     try:
@@ -150,7 +150,7 @@ def _engine(made: _Made, keeper: ThreadPoolExecutor, voice: Voice) -> tuple[Watc
     return watcher, cycle
 
 
-def _jobs(made: _Made, now: float) -> Jobs:
+def _jobs(made: _Made, recorder: RoundRecorder) -> Jobs:
     """List the jobs that may call in."""
     found: dict[str, HeartbeatCheck] = {}
     for job in (job for watched in made.targets for job in watched.jobs if job.check.kind == "heartbeat"):
@@ -158,7 +158,8 @@ def _jobs(made: _Made, now: float) -> Jobs:
             raise ManifestError(
                 f"two services have a heartbeat {job.check.id!r}", todo="rename one: its address is its id"
             )
-    return Jobs(checks=found, environ=made.options.settings.environ, began=now)
+    environ = made.options.settings.environ
+    return Jobs(checks=found, environ=environ, began=recorder.clock(), leapt_s=recorder.leapt_s)
 
 
 def _listening(jobs: Jobs, cycle: Cycle) -> Callable[[HeartbeatCheck], Awaitable[Passed]]:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,7 @@ class RoundRecorder:
     _rounds: list[tuple[Series, str, PackedRound]] = field(default_factory=list)
     _changes: Changes = field(default_factory=Changes)
     _apart_s: float | None = None
+    _leaps: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=100))  # when, and by how much
 
     def add(self, series: Series, result: Result, at: float, *, held: bool) -> None:
         """Take in the result of a round."""
@@ -102,10 +104,16 @@ class RoundRecorder:
             self.tally.store_trouble = ""
         return True
 
+    def leapt_s(self, at: float) -> float:
+        """The seconds by which the clock was set after a moment: what happened then is younger by so much."""
+        # A leap is noticed a second later: what came meanwhile has the new time already.
+        return sum(by_s for noticed, by_s in self._leaps if at < noticed - max(0.0, by_s) / 2)
+
     def _check_clocks(self) -> None:
         apart_s = self.clock() - self.steady()
         if self._apart_s is not None and abs(apart_s - self._apart_s) > _CLOCK_JUMP_S:
             self.tally.clock_jumps += 1
+            self._leaps.append((self.clock(), apart_s - self._apart_s))
             self.say(f"the clock was set by {apart_s - self._apart_s:+.0f} s; the schedule stays as it is")
         self._apart_s = apart_s
 

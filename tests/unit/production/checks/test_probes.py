@@ -70,7 +70,8 @@ def test_a_port_that_stays_silent_is_one_that_takes_connections(ask: Ask, listen
     ("number", "found"),
     [
         (errno.EMFILE, ("error", "a:1: this machine cannot connect: Too many open files")),
-        (errno.ECONNRESET, ("fail", "a:1: no connection: Connection reset by peer")),
+        (errno.ECONNRESET, ("fail", "a:1: no answer: the connection was reset")),
+        (errno.ETIMEDOUT, ("fail", "a:1: no answer: Connection timed out")),
     ],
 )
 def test_a_connection_that_fails_is_whose_fault_it_is(number: int, found: tuple[str, str]) -> None:

@@ -7,8 +7,10 @@ import pytest
 from testbay.manifest.probes import HeartbeatCheck
 from testbay.production.checks.context import FoundError
 from testbay.production.watch.beats import Jobs
+from testbay.production.watch.recorder import RoundRecorder, Tally
 from testbay.production.watch.records import JobCall
 from testbay.production.watch.store import DAY_S, WatchStore
+from testbay.production.watch.tracker import OutageTracker
 
 BACKUP = HeartbeatCheck.model_validate({"kind": "heartbeat", "id": "backup", "token": "${BEAT}", "within": "1h"})
 
@@ -59,3 +61,27 @@ def test_a_call_that_a_wrong_clock_dated_excuses_nothing(tmp_path: Path) -> None
     made.close()
 
     assert calls == [(20.0, "fail", ""), (10.0, "ok", "")]
+
+
+def test_a_clock_that_leaps_makes_no_job_late(tmp_path: Path) -> None:
+    """Neither one that called before, nor one that is to call yet; ahead and back again is as if nothing was."""
+    now, store = [100.0, 5.0], WatchStore(tmp_path)
+    recorder = RoundRecorder(
+        tracker=OutageTracker(rules={}),
+        store=store,
+        tally=Tally(),
+        say=lambda _: None,
+        clock=lambda: now[0],
+        steady=lambda: now[1],
+    )
+    jobs = Jobs(checks={}, environ={"BEAT": "x" * 16}, began=90.0, leapt_s=recorder.leapt_s)
+    said = []
+    for leap_s in (0.0, 86400.0, -86400.0):
+        now[:] = now[0] + 60 + leap_s, now[1] + 60
+        recorder.settle()
+        said.append(jobs.judge(BACKUP, [JobCall(100.0, "ok", "")], now[0]).said.partition("succeeded ")[2])
+        with pytest.raises(FoundError, match="has not called in yet"):
+            jobs.judge(BACKUP, [], now[0])
+    store.close()
+
+    assert said == ["1 min ago", "2 min ago", "3 min ago"]
