@@ -159,11 +159,15 @@ def test_both_halves_of_the_guard_killed_at_once_are_collected_by_the_next_call(
     """Only then is something left for a moment: the servers die at once, the folder goes with the next call."""
     lane = Lane(tmp_path)
     lane.bay.run("up", "shop", "--keep")
-    guards = [int(line.split()[0]) for line in lane.bay.processes() if "testbay.harness.stack.guard" in line]
-    for guard in guards:
-        os.kill(guard, signal.SIGKILL)
 
-    assert len(guards) == 2
+    def guards() -> list[int]:
+        return [int(line.split()[0]) for line in lane.bay.processes() if "testbay.harness.stack.guard" in line]
+
+    killed = guards()
+    assert len(killed) == 2
+    for guard in killed:
+        os.kill(guard, signal.SIGKILL)
+    eventually(lambda: not guards(), "both halves to end")  # until then they hold their lock
     collected = lane.bay.run("gc")
     assert (collected.code, collected.out.startswith("collected shop-")) == (0, True)
     assert lane.bay.left() == []

@@ -126,6 +126,7 @@ def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice)
                     prepare.prepare(prepare.pristine(stack), silent, of_leases, noted=prepare.OF_LEASES)
                 prepare.prepare(stack, voice, applied)
             stack.note({"key": request.key})
+            stack.await_noted("key", request.key)  # where the next command looks for it
         finally:
             stack.leave()
 
