@@ -24,7 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A background shell, and nohup, hand down ignored signals; the programs under test would inherit them."""
+    """A background shell, and nohup, hand down ignored signals; the programs under test would inherit them.
+
+    Garbage is looked for less often: the tests stay until the end, and every look goes through all of them. They are
+    not frozen: Hypothesis would take what it may hold for what nothing refers to.
+    """
+    gc.set_threshold(20_000, 20, 100)
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, usual)
@@ -42,9 +47,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker hands what it left out to the controller, which collects nothing itself."""
+    """A worker hands what it left out to the controller, which collects nothing itself.
+
+    Garbage is looked for once, and then not in what is left: pytest and Python would each do it again, for a second.
+    """
     if (output := getattr(session.config, "workeroutput", None)) is not None:
         output["left_out"] = session.config.stash.get(LEFT_OUT, [])
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
@@ -52,15 +62,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Workers begin with what takes minutes: at the end, one of them would be waited for."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """Look for garbage less often: the tests stay until the end, and every look goes through all of them.
-
-    They are not frozen: Hypothesis would take what it may hold for what nothing refers to.
-    """
-    gc.set_threshold(20_000, 20, 100)
 
 
 @pytest.hookimpl(optionalhook=True)
