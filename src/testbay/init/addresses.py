@@ -37,6 +37,7 @@ OF_REDIS = ("Redis", "StrictRedis", "Valkey", "StrictValkey", "RedisSettings")
 OF_PEEWEE = ("PostgresqlDatabase", "PostgresqlExtDatabase", "PooledPostgresqlDatabase", "PooledPostgresqlExtDatabase")
 _ELSEWHERE = {"connection_pool", "unix_socket_path"}  # arguments by which a client of Redis needs no host
 _LEADING = {"host", "port", *_ELSEWHERE}
+_BY_KEYWORD = ("ConnectionPool", "BlockingConnectionPool", "RedisHuey", "PriorityRedisHuey", "RedisBroker")
 _CI = re.compile(r"^(?!not ).*['\"](CI|GITHUB_\w+|GITLAB_CI|TRAVIS|CIRCLECI)['\"]")
 _ONLY_OF_REDIS = "decode_responses"  # an argument that shows a client of Redis, whatever its class is called
 _OF_POSTGRES = (
@@ -138,7 +139,8 @@ def of_source(
     source: Source, shared: Mapping[str, str], left_out: Collection[ast.AST], *, defaults: bool = True
 ) -> Iterator[FixedAddress]:
     """Find the addresses in a source; `shared` are the constants of other modules, `left_out` nodes to skip."""
-    known = {**shared, **dict(literals.constants(source.nodes, defaults=defaults))}
+    own = dict(literals.constants(source.nodes, defaults=defaults))
+    known = {**shared, **(dict(literals.parameters(source.nodes)) if defaults else {}), **own}
     read = partial(text_of, known=known, defaults=defaults)
     pieces = literals.parts(source.nodes)
     for node in source.nodes:
@@ -215,6 +217,9 @@ def _words_of(call: ast.Call, read: Callable[[ast.expr], str]) -> dict[str, str]
 def _is_of_redis(call: ast.Call, named: Mapping[str, str]) -> bool:
     """Return whether a call makes a client of Redis that connects where its arguments say, or at the default."""
     words = {word.arg for word in call.keywords}
+    if last(call.func) in _BY_KEYWORD:  # pools of PostgreSQL's drivers are called so, too
+        names = all(re.fullmatch(r"[\w.-]+", text_of(arg, {})) for arg in call.args)  # of a queue
+        return named.get("host") in _LOCAL or ("Redis" in last(call.func) and not words and names)
     if last(call.func) not in OF_REDIS or None in words or any(isinstance(arg, ast.Starred) for arg in call.args):
         return named.get("host") in _LOCAL and _ONLY_OF_REDIS in words
     return not words & _ELSEWHERE

@@ -28,6 +28,19 @@ def constants(nodes: Iterable[ast.AST], *, defaults: bool = True) -> Iterator[tu
             yield name, text
 
 
+def parameters(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
+    """Yield the parameters of a module's functions that have one and the same default wherever they have one."""
+    found: dict[str, set[str]] = {}
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            takes = node.args
+            pairs = list(zip(reversed(takes.args), reversed(takes.defaults), strict=False))
+            for parameter, default in [*pairs, *zip(takes.kwonlyargs, takes.kw_defaults, strict=True)]:
+                if default is not None:
+                    found.setdefault(parameter.arg, set()).add(text_of(default, {}))
+    yield from ((name, next(iter(texts))) for name, texts in found.items() if len(texts) == 1)
+
+
 def _options(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, ast.expr]]:
     for call in calls(nodes):
         if last(call.func) in ("define", "add_argument", "option") and (default := keywords(call).get("default")):

@@ -1,7 +1,10 @@
-"""Addresses of servers in settings files: INI, TOML, YAML and JSON, read line by line."""
+"""Addresses of servers in settings files: INI, TOML and YAML, read line by line, and JSON."""
 
+import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 from testbay.init.project import Project
 
@@ -20,7 +23,7 @@ def groups(project: Project) -> Iterator[tuple[str, dict[str, str]]]:
     files = {file.relative_to(project.root).as_posix() for pattern in patterns for file in project.root.glob(pattern)}
     for name in sorted(files):
         if not _OTHERS.search(name.rpartition("/")[2]) and (name != "alembic.ini" or alembic_is_fixed(project)):
-            yield from _of(name, project.text(name))
+            yield from _of_json(name, project.text(name)) if name.endswith(".json") else _of(name, project.text(name))
 
 
 def _of(name: str, text: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -32,6 +35,18 @@ def _of(name: str, text: str) -> Iterator[tuple[str, dict[str, str]]]:
         elif found and not line.strip().startswith(("#", ";")):
             yield f"{name}:{start}", found
             found = {}
+
+
+def _of_json(name: str, text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the texts and numbers of each object: they may all stand on one line."""
+    objects: list[dict[str, str]] = []
+
+    def kept(pairs: list[tuple[str, Any]]) -> None:
+        objects.append({key.lower(): str(value) for key, value in pairs if isinstance(value, str | int)})
+
+    with suppress(ValueError, RecursionError):
+        json.loads(text, object_pairs_hook=kept)
+    yield from ((name, found) for found in objects)
 
 
 def alembic_is_fixed(project: Project) -> bool:

@@ -22,6 +22,9 @@ from testbay.init.project import Project
         ("run(['/usr/bin/psql', '-h', there, name])", False),
         ("system(f'pg_dump {name} > it')", True),
         ("PostgresqlDatabase('shop')", True),
+        ("create_engine('postgresql+psycopg2://me:pw@/shop')", True),
+        ("{'ENGINE': 'django.db.backends.postgresql', 'NAME': 'shop', 'HOST': ''}", True),
+        ("{'ENGINE': 'django.db.backends.postgresql', 'NAME': 'shop', 'HOST': host}", False),
         ("nats.connect()", False),
     ],
 )
@@ -41,6 +44,8 @@ def test_a_call_without_an_address_is_led_by_the_variables_of_libpq(
     [
         ("psycopg.connect('dbname=shop user=me')", ("me", "shop")),
         ("psycopg.connect(dbname='postgres')\npsycopg.connect(database='shop')", ("", "shop")),
+        ("create_engine('postgresql://me:pw@/shop')", ("me", "shop")),
+        ("D = {'ENGINE': 'django.db.backends.postgresql', 'NAME': 'shop', 'USER': 'me'}", ("me", "shop")),
         ("run(['createdb', 'shop'])\npsycopg.connect('dbname=shop user=me')", ("me", "")),
     ],
 )
