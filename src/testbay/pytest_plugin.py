@@ -76,6 +76,7 @@ def pytest_load_initial_conftests(
         if record:
             place = getattr(error, "path", None)
             record.never_began(os.path.relpath(place, early_config.rootpath) if place else "pytest", cause)
+        cause.args = tuple(masked(arg) if isinstance(arg, str) else arg for arg in cause.args)  # pytest prints it
         raise
     # All options are known by now; pytest calls no hook when it then refuses others, as of a plugin that is missing.
     if record and (unknown := parser.parse_known_and_unknown_args(args)[1]):

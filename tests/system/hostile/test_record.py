@@ -29,6 +29,7 @@ def test_logs(service, postgres):
     pytest.param(n, id=os.environ["CANARY_KEY"] + " " * n) for n in range(3)
 )])
 def test_named(key):
+    print(os.environ["CANARY_KEY"])
     warnings.warn(f"key {key}")
 
 @pytest.mark.skip(reason=os.environ["CANARY_KEY"])
@@ -63,13 +64,26 @@ def holding(folder: Path) -> list[str]:
 
 def test_no_log_of_a_record_holds_a_secret(secretive: Bay) -> None:
     """That of a server, that of the service; all else of them is there."""
-    done = secretive.run("run", "shop")
+    done = secretive.run("run", "shop", "--", "-rA")
     [run] = (secretive.project / ".testbay/runs").iterdir()
 
     assert (done.code, CANARY in done.out, "UserWarning: key ***" in done.out) == (0, False, True), done.out
     assert holding(secretive.project / ".testbay") == []
     assert "key *** ***" in (run / "logs/service-lease1.log").read_text()
     assert "WHERE key = '***'" in (run / "logs/postgres.log").read_text()
+
+
+@pytest.mark.parametrize("name", ["conftest.py", "test_broken.py"])
+def test_a_file_that_cannot_be_imported_shows_no_secret(secretive: Bay, name: str) -> None:
+    """Pytest prints the error before any test, and of a conftest without a report."""
+    (secretive.service / "tests/integration" / name).write_text(
+        "import os\nraise RuntimeError(os.environ['CANARY_KEY'])\n"
+    )
+
+    done = secretive.run("run", "shop")
+
+    assert (done.code != 0, CANARY in done.out, "RuntimeError: ***" in done.out) == (True, False, True), done.out
+    assert holding(secretive.project / ".testbay") == []
 
 
 def test_a_failed_migration_shows_no_secret(secretive: Bay) -> None:

@@ -158,13 +158,19 @@ class Evidence:
         """Add the logs to the report of a failed phase, and those of the teardown to its own report."""
         report = yield
         if report.failed:
-            self._take_secrets_out(report)
+            self._take_secrets_out(report)  # before the logs are added: they are long, and masked as they come
         if report.failed or item.stash.get(_failed, False):
             item.stash[_failed] = call.when != "teardown"
             self._add(report, " during teardown" if call.when == "teardown" else "")
         return report
 
-    def _take_secrets_out(self, report: pytest.TestReport) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Mask secrets in why a file could not be imported."""
+        if report.failed:
+            self._take_secrets_out(report)
+
+    def _take_secrets_out(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         """Mask secrets in pytest's own sections: values in a traceback, captured output."""
         text = report.longreprtext
         if (masked := self._mask(text)) != text:
@@ -173,7 +179,12 @@ class Evidence:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Mask secrets in what JUnit has of a test besides: its properties, and why it was skipped or could fail."""
+        """Mask secrets in what JUnit has of a test besides: its properties, and why it was skipped or could fail.
+
+        `-rA` shows the output of tests that passed, too.
+        """
+        if report.passed and report.sections:
+            report.sections = [(title, self._mask(said)) for title, said in report.sections]
         if report.skipped and isinstance(report.longrepr, tuple):
             file, line, why = report.longrepr
             report.longrepr = (file, line, self._mask(why))
