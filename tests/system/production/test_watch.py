@@ -19,6 +19,8 @@ from testbay.production.history import entries
 if TYPE_CHECKING:
     from tests.system.fakes.browser import Browser
 
+pytestmark = pytest.mark.xdist_group("watch")  # one watcher for them all, which waits for a minute: it comes early
+
 TOKEN = "a-token-of-a-job-0123"
 WELL = {"live": "pass", "health": "pass", "page": "pass", "order": "skip", "backup": "skip"}
 MANIFEST = """
