@@ -109,11 +109,11 @@ class CheckFile(pytest.File):
         manifest = load_manifest(self.path.parent)
         for check in runner.chosen(manifest.check, "pre-merge", self.ids):
             once = check.model_copy(update={"attempts": 1})  # here nothing is far away: a second try would hide a fault
-            call = _asks(once, manifest)
+            call = _test_function(once, manifest)
             yield pytest.Function.from_parent(self, name=check.id, callobj=call)
 
 
-def _asks(check: Check, manifest: Manifest) -> Callable[..., None]:
+def _test_function(check: Check, manifest: Manifest) -> Callable[..., None]:
     """The test function for a check."""
 
     def judge(request: pytest.FixtureRequest, target: Target | None) -> None:

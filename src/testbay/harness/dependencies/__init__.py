@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Reading, RefusedError, Server, check_identity
-from testbay.harness.dependencies.slots import Ground, Landlord, Returned, Slot, Steps, Undivided
+from testbay.harness.dependencies.slots import Landlord, Returned, Slot, SlotContext, Steps, Undivided
 from testbay.harness.dependencies.state import Keeper, Taken
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import HOME, PORT, Configured, ProcessPlan, process_plan
@@ -29,7 +29,6 @@ __all__ = [
     "Configured",
     "Dependency",
     "Endpoint",
-    "Ground",
     "Keeper",
     "Landlord",
     "ProcessPlan",
@@ -38,6 +37,7 @@ __all__ = [
     "Returned",
     "Server",
     "Slot",
+    "SlotContext",
     "Steps",
     "Taken",
     "Undivided",
@@ -95,7 +95,7 @@ class Dependency(Protocol):
     def further(self, service: ComposeService, server: Server) -> ProcessPlan | None:
         """Plan an additional server for one lease, with `{home}` for its folder; None if leases share one."""
 
-    def landlord(self, ground: Ground) -> Landlord:
+    def landlord(self, context: SlotContext) -> Landlord:
         """Divide the server among tests; return `Undivided(endpoint, what)` if it cannot be divided.
 
         Raises:

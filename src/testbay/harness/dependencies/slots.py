@@ -67,8 +67,8 @@ class Landlord(Protocol):
         """Close the landlord, after all slots."""
 
 
-class Ground(NamedTuple):
-    """The landlord's material: the server, the stack's folder, and functions of the guard and the pool.
+class SlotContext(NamedTuple):
+    """The material of slots: the server, the stack's folder, and functions of the guard and the pool.
 
     `serve` starts a slot's own server under a name, from a port on, and returns its port and log; None if slots share a
     server. `unserve` ends it. `another` exchanges a number for an unused one.

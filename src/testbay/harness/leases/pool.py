@@ -21,7 +21,7 @@ from testbay.errors import BayError, EngineUnavailableError
 from testbay.harness import world
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.dependencies.slots import Ground, Landlord, Slot
+from testbay.harness.dependencies.slots import Landlord, Slot, SlotContext
 from testbay.harness.faults.inject import Faults, Proxies
 from testbay.harness.leases.lease import Lease
 from testbay.harness.leases.returning import Returning
@@ -210,7 +210,7 @@ class Pool:
 
     def _make(self) -> Lease:
         if not self._landlords:
-            self._landlords = {name: ROOMS[name].landlord(self._ground(name)) for name in self.tenancy["endpoints"]}
+            self._landlords = {name: ROOMS[name].landlord(self._context(name)) for name in self.tenancy["endpoints"]}
         number, lock = self._number()
         slots: dict[str, Slot] = {}
         with ExitStack() as undo:
@@ -233,8 +233,8 @@ class Pool:
                 return self._make()
         return None
 
-    def _ground(self, name: str) -> Ground:
-        return Ground(
+    def _context(self, name: str) -> SlotContext:
+        return SlotContext(
             endpoint=Endpoint(**self.tenancy["endpoints"][name]),
             home=self._home,
             streams=self.tenancy["streams"],

@@ -31,7 +31,7 @@ class Writer:
     site: str
 
     @property
-    def _tells(self) -> bool:
+    def _shows_answers(self) -> bool:
         """Return whether the issue may show answers; the run's own report always does."""
         return self.run.report.evidence == "full"
 
@@ -40,7 +40,7 @@ class Writer:
         report = self.run.report
         where = f"{report.service} on {report.target}" if report.target else report.service
         first, more = state.failing[0], len(state.failing) - 1
-        pattern = next((one for one in self.run.results(first) if one.kind == _PATTERN and self._tells), None)
+        pattern = next((one for one in self.run.results(first) if one.kind == _PATTERN and self._shows_answers), None)
         what = f"{first} and {more} more {_TROUBLES[state.kind]}" if more else f"{first} {_TROUBLE[state.kind]}"
         if pattern and state.kind == "fail":  # its check is a hash
             what = pattern.said.rpartition(" (")[0] + (f" and {more} more" if more else "")
@@ -99,7 +99,7 @@ class Writer:
         return _code(result.check) + (f" {_code(result.instance)}" if result.instance else "")
 
     def _verdict(self, result: Result) -> str:
-        return f"{_WORDS[result.verdict]}: {issue_code(result.said)}" if self._tells else _WORDS[result.verdict]
+        return f"{_WORDS[result.verdict]}: {issue_code(result.said)}" if self._shows_answers else _WORDS[result.verdict]
 
     def _commits(self, state: State) -> str:
         good, bad = state.good_commit, state.bad_commit
@@ -122,7 +122,7 @@ class Writer:
             f"**{self._name(result)}**\n\n{issue_fence(list(result.evidence[:_EVIDENCE_LINES]))}"
             for check in state.failing
             for result in self.run.results(check)
-            if result.verdict == state.kind and result.evidence and self._tells
+            if result.verdict == state.kind and result.evidence and self._shows_answers
         ][:_MOST_EVIDENCE]
         return "\n\n".join(["<details><summary>Evidence</summary>", *shown, "</details>"] if shown else [])
 

@@ -81,7 +81,7 @@ def _by_apprise(name: str, url: str) -> Send:
         async_mode=False,
         secure_logging=True,
     )
-    with _heard(url) as log_lines:
+    with _library_log(url) as log_lines:
         made = apprise.Apprise(asset=asset)
         is_known = made.add(url)
     if not is_known:
@@ -97,7 +97,7 @@ def _by_apprise(name: str, url: str) -> Send:
     }
 
     def send(notification: Notification) -> None:
-        with _heard(url) as log_lines:
+        with _library_log(url) as log_lines:
             is_taken = made.notify(
                 body="\n".join(notification.lines),
                 title=notification.title,
@@ -114,23 +114,23 @@ def _by_apprise(name: str, url: str) -> Send:
 
 
 @contextmanager
-def _heard(url: str) -> Iterator[list[str]]:
+def _library_log(url: str) -> Iterator[list[str]]:
     """Collect the library's log messages, with the address and all its parts masked."""
     log_lines: list[str] = []
     secrets, ours = _parts(url), threading.get_ident()
 
-    class Ear(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.thread == ours and len(log_lines) < 5:  # another channel's words hold another address
                 log_lines.append(one_line(masked(record.getMessage(), secrets), 300))
 
-    logger, ear = logging.getLogger("apprise"), Ear(logging.WARNING)
-    logger.addHandler(ear)
+    logger, collector = logging.getLogger("apprise"), Collector(logging.WARNING)
+    logger.addHandler(collector)
     logger.propagate = False  # and it stays so: another thread may be speaking still
     try:
         yield log_lines
     finally:
-        logger.removeHandler(ear)
+        logger.removeHandler(collector)
 
 
 def _parts(url: str) -> set[str]:

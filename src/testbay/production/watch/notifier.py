@@ -83,7 +83,7 @@ class Notifier:
         incident = self.tracker.incidents.get(notice.incident)
         if incident is None:
             return together, None
-        return together, _said_of(
+        return together, _notification(
             incident, {one.kind for one in together}, now, again=any(one.again for one in together)
         )
 
@@ -151,7 +151,7 @@ class Notifier:
         )
 
 
-def _said_of(
+def _notification(
     incident: Incident, kinds: set[Literal["open", "again", "close", "channel"]], now: float, *, again: bool
 ) -> Notification:
     if "close" in kinds or incident.closed:

@@ -89,7 +89,7 @@ def _watched(
     jobs = [
         WatchedCheck(
             series=Series(manifest.service, name, check.id, instance),
-            check=_asked_once(check),
+            check=_without_retries(check),
             instance=instance,
             every_s=check.every,
             is_plain=isinstance(check, HttpCheck) and check.method in ("get", "head") and not check.follow,
@@ -104,7 +104,7 @@ def _watched(
     return WatchedTarget(service=manifest.service, target_name=name, target=target, options=options, jobs=jobs)
 
 
-def _asked_once(check: Check) -> Check:
+def _without_retries(check: Check) -> Check:
     """Strip a check of further probes and attempts: the next round is soon."""
     update: dict[str, Any] = {"attempts": 1}
     if isinstance(check, HttpCheck):

@@ -6,7 +6,7 @@ from tests.unit.conftest import Listen
 
 from testbay.harness.dependencies.dragonfly.slots import Databases, _clients, _lasting
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.dependencies.slots import Ground
+from testbay.harness.dependencies.slots import SlotContext
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_the_remedy_for_a_refused_command_is_named(
             connection.sendall(f"-{error}\r\n".encode() if command in said else b"+OK\r\n")
 
     endpoint = Endpoint(name="dragonfly", title="Redis", host="127.0.0.1", port=listen(talk))
-    ground = Ground(endpoint, tmp_path, [], None, lambda _: None, lambda number: number)
+    context = SlotContext(endpoint, tmp_path, [], None, lambda _: None, lambda number: number)
     with pytest.raises(OSError) as refused:  # noqa: PT011 - the whole text follows
-        Databases(ground).slot(number)
+        Databases(context).slot(number)
 
     assert str(refused.value) == told
 

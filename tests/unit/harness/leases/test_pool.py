@@ -297,7 +297,7 @@ def test_a_further_server_is_asked_of_the_guard(make_pool: MakePool, ends: tuple
     """With its folder and port filled in; a failure is told."""
     plan = process_plan("dragonfly", Path("{home}"), ["redis", "--dir", "{home}"], port=1, stop_signal=15)
     leases = make_pool(lambda number: FakeSlot(number, []), further={"postgres": plan})
-    serve = leases._ground("postgres").serve
+    serve = leases._context("postgres").serve
     assert serve is not None
     ends[1].sendall(
         b'{"event": "serving", "name": "other", "port": 1}\n{"event": "serving", "name": "one", "port": 7}\n'

@@ -130,7 +130,10 @@ def test_an_address_of_no_service_is_refused_at_once() -> None:
 
 def test_a_channel_hears_nothing_of_another(capfd: pytest.CaptureFixture[str]) -> None:
     """Two are told at once, and only its own address is taken out of what the library says."""
-    with channels._heard("json://one.example/") as said, channels._heard(f"json://two.example/{KEY}") as theirs:
+    with (
+        channels._library_log("json://one.example/") as said,
+        channels._library_log(f"json://two.example/{KEY}") as theirs,
+    ):
         other = threading.Thread(target=logging.getLogger("apprise.url").warning, args=(f"refused: /{KEY}",))
         other.start()
         other.join()

@@ -17,15 +17,15 @@ from testbay.harness.dependencies.dragonfly.server import (
     probe,
     url,
 )
-from testbay.harness.dependencies.slots import Ground, Landlord
+from testbay.harness.dependencies.slots import Landlord, SlotContext
 from testbay.harness.dependencies.state import Keeper
 
 
-def landlord(ground: Ground) -> Landlord:
+def landlord(context: SlotContext) -> Landlord:
     """Give each slot a server of its own where one starts in milliseconds, else a numbered database."""
     from testbay.harness.dependencies.dragonfly.slots import Databases, OwnServers  # redis is slow to import
 
-    return OwnServers(ground) if ground.serve else Databases(ground)
+    return OwnServers(context) if context.serve else Databases(context)
 
 
 def keeper() -> Keeper:

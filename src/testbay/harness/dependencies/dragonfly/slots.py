@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from testbay.harness import world
 from testbay.harness.dependencies.dragonfly.server import SHARED, ask, log_in, probe, receive, send
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.dependencies.slots import Ground, Returned, Steps
+from testbay.harness.dependencies.slots import Returned, SlotContext, Steps
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.world import patience
 
@@ -36,11 +36,11 @@ class OwnServers:
 
     shared = ""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, context: SlotContext) -> None:
+        self._context = context
 
     def slot(self, number: int) -> "OwnServer":
-        return OwnServer(self._ground, number)
+        return OwnServer(self._context, number)
 
     def has_room(self) -> bool:
         """A server takes a few MB: there is always room."""
@@ -114,9 +114,9 @@ class OwnServer(_Part):
 
     _emptying = ((b"INFO", b"commandstats"), (b"FLUSHALL",), (b"SCRIPT", b"FLUSH"))
 
-    def __init__(self, ground: Ground, number: int) -> None:
-        super().__init__(ground.endpoint)
-        self._ground = ground
+    def __init__(self, context: SlotContext, number: int) -> None:
+        super().__init__(context.endpoint)
+        self._context = context
         self._number = number
         self._edition = 0
         self._name = ""
@@ -124,20 +124,20 @@ class OwnServer(_Part):
 
     def remake(self) -> None:
         """Start another server on another port: a forgotten client that reconnects is refused."""
-        assert self._ground.serve is not None
+        assert self._context.serve is not None
         self._hang_up()
         last, self._edition = self._name, self._edition + 1
         self._name = f"dragonfly-lease{self._number}-{self._edition}"
-        first_port = self._ground.endpoint.port + _PORTS_EACH * self._number + self._edition % _PORTS_EACH
-        port, self.log = self._ground.serve(self._name, first_port)
-        self.endpoint = replace(self._ground.endpoint, port=port, db="0")
+        first_port = self._context.endpoint.port + _PORTS_EACH * self._number + self._edition % _PORTS_EACH
+        port, self.log = self._context.serve(self._name, first_port)
+        self.endpoint = replace(self._context.endpoint, port=port, db="0")
         try:
             self._await_ready()
         except OSError:
             self.close()
             raise
         if last:
-            self._ground.unserve(last)
+            self._context.unserve(last)
 
     def _await_ready(self) -> None:
         for late in patience(_READY_WITHIN_S):
@@ -159,7 +159,7 @@ class OwnServer(_Part):
     def close(self) -> None:
         self._hang_up()
         if self._name:
-            self._ground.unserve(self._name)
+            self._context.unserve(self._name)
 
 
 class Databases:
@@ -167,11 +167,11 @@ class Databases:
 
     shared = SHARED
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, context: SlotContext) -> None:
+        self._context = context
 
     def slot(self, number: int) -> "Keyspace":
-        return Keyspace(replace(self._ground.endpoint, db=str(number)))
+        return Keyspace(replace(self._context.endpoint, db=str(number)))
 
     def has_room(self) -> bool:
         """Return whether the server has another database: their number is fixed."""

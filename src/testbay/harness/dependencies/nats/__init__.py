@@ -17,17 +17,17 @@ from testbay.harness.dependencies.nats.server import (
     probe,
     url,
 )
-from testbay.harness.dependencies.slots import Ground, Landlord, Undivided
+from testbay.harness.dependencies.slots import Landlord, SlotContext, Undivided
 from testbay.harness.dependencies.state import Keeper
 
 
-def landlord(ground: Ground) -> Landlord:
+def landlord(context: SlotContext) -> Landlord:
     """Give each slot an account, unless the compose file configures logins of its own."""
-    if ground.endpoint.shared:
-        return Undivided(ground.endpoint, ground.endpoint.shared)
+    if context.endpoint.shared:
+        return Undivided(context.endpoint, context.endpoint.shared)
     from testbay.harness.dependencies.nats.slots import Accounts  # nats-py is slow to import
 
-    return Accounts(ground)
+    return Accounts(context)
 
 
 def keeper() -> Keeper:

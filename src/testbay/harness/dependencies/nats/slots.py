@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.nats.jetstream import Session, UnansweredError, create_stream, delete_stream
 from testbay.harness.dependencies.nats.server import ANSWER_LIMIT_S, OVERSEER, login_as
-from testbay.harness.dependencies.slots import Ground, Returned, Steps
+from testbay.harness.dependencies.slots import Returned, SlotContext, Steps
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.world import patience
 
@@ -31,11 +31,11 @@ class Accounts:
 
     shared = ""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, context: SlotContext) -> None:
+        self._context = context
 
     def slot(self, number: int) -> "Account":
-        return Account(self._ground, number)
+        return Account(self._context, number)
 
     def has_room(self) -> bool:
         """All accounts exist from the start."""
@@ -50,20 +50,20 @@ class Account:
 
     log: Path | None = None
 
-    def __init__(self, ground: Ground, number: int) -> None:
-        self._ground = ground
+    def __init__(self, context: SlotContext, number: int) -> None:
+        self._context = context
         self._overseer: Talk
         self._talk: Talk | None = None
         self._pristine: dict[str, Any] = {}
-        self.endpoint = ground.endpoint
+        self.endpoint = context.endpoint
         self._enter(number)
 
     def _enter(self, number: int) -> None:
         """Enter an account, and make its streams match the manifest's."""
         self._hang_up()
         self._number = number
-        self.endpoint = _as(f"lease{number}", self._ground.endpoint)
-        self._overseer = Talk(_as(OVERSEER, self._ground.endpoint), f"$SYS.ACCOUNT.{self.endpoint.user}.CONNECT")
+        self.endpoint = _as(f"lease{number}", self._context.endpoint)
+        self._overseer = Talk(_as(OVERSEER, self._context.endpoint), f"$SYS.ACCOUNT.{self.endpoint.user}.CONNECT")
         for stranger in _connections(self._overseer.ask(*self._connz())):
             self._disconnect(stranger)
         self._talk = Talk(self.endpoint)
@@ -75,7 +75,7 @@ class Account:
         as_made = {name for name, facts in there.items() if facts == self._pristine.get(name)}
         for name in there.keys() - as_made:
             delete_stream(self._talk.session(), name)
-        for stream in self._ground.streams:
+        for stream in self._context.streams:
             if stream["name"] not in as_made:
                 create_stream(self._talk.session(), stream)
         self._pristine = self._there()
@@ -151,7 +151,7 @@ class Account:
 
     def remake(self) -> None:
         """Move to another account: a forgotten client that reconnects to the old one meets no test there."""
-        self._enter(self._ground.another(self._number))
+        self._enter(self._context.another(self._number))
 
     def _hang_up(self) -> None:
         if self._talk is not None:

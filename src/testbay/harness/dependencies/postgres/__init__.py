@@ -16,15 +16,15 @@ from testbay.harness.dependencies.postgres.server import (
     probe,
     url,
 )
-from testbay.harness.dependencies.slots import Ground, Landlord
+from testbay.harness.dependencies.slots import Landlord, SlotContext
 from testbay.harness.dependencies.state import Keeper
 
 
-def landlord(ground: Ground) -> Landlord:
+def landlord(context: SlotContext) -> Landlord:
     """Give each slot a database."""
     from testbay.harness.dependencies.postgres.slots import Clones  # psycopg is slow to import
 
-    return Clones(ground)
+    return Clones(context)
 
 
 def keeper() -> Keeper:

@@ -13,7 +13,7 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres.changes import Session, Shape, as_oserror, connect
 from testbay.harness.dependencies.postgres.cloning import Strategies, drop
 from testbay.harness.dependencies.postgres.server import PRISTINE_LOCK, end_workers, pristine
-from testbay.harness.dependencies.slots import Ground
+from testbay.harness.dependencies.slots import SlotContext
 from testbay.harness.world import patience
 
 GONE_WITHIN_S = 0.25  # a session whose client has just closed it is seen for another moment
@@ -29,11 +29,11 @@ _FREE_SESSIONS = 25  # for the tests' own pools, before a spare database takes a
 class Cluster:
     """Clones and drops databases on one server. Used from one thread at a time."""
 
-    def __init__(self, ground: Ground) -> None:
-        self.endpoint = ground.endpoint
-        self._template = pristine(ground.endpoint).db
+    def __init__(self, context: SlotContext) -> None:
+        self.endpoint = context.endpoint
+        self._template = pristine(context.endpoint).db
         self.shape: Shape | None = None
-        self._gate = ground.home / PRISTINE_LOCK
+        self._gate = context.home / PRISTINE_LOCK
         self._session: Session | None = None
         with self._gate.open("ab") as gate:  # every worker comes here; one of them makes it
             fcntl.flock(gate, fcntl.LOCK_EX)

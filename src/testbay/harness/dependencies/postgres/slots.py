@@ -32,7 +32,7 @@ from testbay.harness.dependencies.postgres.changes import (
 )
 from testbay.harness.dependencies.postgres.cluster import GONE_WITHIN_S, Cluster, connected
 from testbay.harness.dependencies.postgres.server import LEASE_MARK, beginning
-from testbay.harness.dependencies.slots import Ground, Returned, Steps
+from testbay.harness.dependencies.slots import Returned, SlotContext, Steps
 from testbay.harness.world import patience
 
 _MANY_ROWS = 5_000  # from here on cloning is quicker than deleting
@@ -44,8 +44,8 @@ class Clones:
 
     shared = ""
 
-    def __init__(self, ground: Ground) -> None:
-        self._cluster = Cluster(ground)
+    def __init__(self, context: SlotContext) -> None:
+        self._cluster = Cluster(context)
 
     def slot(self, number: int) -> "Database":
         return Database(self._cluster, number)

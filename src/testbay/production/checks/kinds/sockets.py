@@ -39,7 +39,7 @@ async def tcp(context: CheckContext, check: TcpCheck) -> Passed:
         progress.said = ": it takes connections, and says nothing"
         try:
             ip = address(writer.get_extra_info("peername"))
-            text = await _heard(context, check, reader, writer)
+            text = await _received(context, check, reader, writer)
         except OSError as error:
             raise no_answer(check.connect, error) from None
         finally:
@@ -48,7 +48,7 @@ async def tcp(context: CheckContext, check: TcpCheck) -> Passed:
     return Passed(said=f"{check.connect} takes connections", latencies_s=(took_s,))
 
 
-async def _heard(
+async def _received(
     context: CheckContext, check: TcpCheck, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> Any:
     if not any("text" in parse.condition(rule).names for rule in check.expect):

@@ -128,7 +128,7 @@ async def _connected(context: CheckContext, talk: Conversation) -> AsyncIterator
         raise FoundError("fail", f"{asked}: no handshake, status {status}", reached=False) from None
     except (websockets.WebSocketException, OSError, ValueError, EOFError, ImportError) as error:
         raise (no_proxy(asked) if _was_proxy(context, error) else no_answer(asked, error)) from None
-    hanging = asyncio.create_task(_end_when_told(socket))
+    hanging = asyncio.create_task(_disconnect_when_closing(socket))
     try:
         yield socket
     finally:
@@ -147,7 +147,7 @@ def _was_proxy(context: CheckContext, error: Exception) -> bool:
     )
 
 
-async def _end_when_told(socket: "ClientConnection") -> None:
+async def _disconnect_when_closing(socket: "ClientConnection") -> None:
     """Disconnect from a server that closed the connection or broke the protocol: the library would wait."""
     from websockets.protocol import State
 
