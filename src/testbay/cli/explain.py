@@ -70,19 +70,24 @@ def explanation(topic: str, folder: Path) -> str:
         return _page(_text(name.removesuffix(".md"), pages, section), section)
     if not topic:
         return "\n".join([*_titles(pages), "", "testbay explain PAGE, or an exit code: testbay explain 12"])
+    if found := _troubles(topic, pages):
+        return "\n\n".join(found)
+    if about := _sections_about(topic, pages):
+        listed = "\n".join(f"testbay explain {address}" for address in about[:_LISTED])
+        return explanation(about[0], folder) if len(about) == 1 else listed
+    close = nearest(topic, pages)
+    todo = f"name an exit code, an error's first line, another word, or a page: {', '.join(pages)}"
+    raise ManifestError(f"no page describes {topic[:200]!r}{close}", todo=todo)
+
+
+def _troubles(topic: str, pages: Mapping[str, Path]) -> list[str]:
+    """List the sections on an error or an exit code; of a code without one, that of all codes."""
     trouble = _sections(pages["troubleshooting"].read_text(encoding="utf-8"))
     found = [text for text in trouble if _concerns(text, topic)] or _nearest_forms(trouble, topic)
     if topic.isdigit() and not any(text.startswith(f"## Exit {topic}:") for text in found):
         reference = _sections(pages["reference/commands"].read_text(encoding="utf-8"))
         found = [*(text for text in reference if text.startswith(_EVERY_CODE)), *found]
-    if not found and (about := _sections_about(topic, pages)):
-        listed = "\n".join(f"testbay explain {address}" for address in about[:_LISTED])
-        return explanation(about[0], folder) if len(about) == 1 else listed
-    if not found:
-        close = nearest(topic, pages)
-        todo = f"name an exit code, an error's first line, another word, or a page: {', '.join(pages)}"
-        raise ManifestError(f"no page describes {topic[:200]!r}{close}", todo=todo)
-    return "\n\n".join(found)
+    return found
 
 
 def _sections_about(topic: str, pages: Mapping[str, Path]) -> list[str]:

@@ -6,7 +6,7 @@ import platform
 import pwd
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -57,15 +57,19 @@ def report(settings: Settings, folder: Path, voice: Voice) -> int:
     project = list(_project(settings, folder, files))
     _say(voice, "Project", project)
     missing = [native[name] for name in needed if name in native and native[name].exit_code and not has_docker]
-    is_whole = all(good for good, _ in project)
-    if is_whole and missing:
-        lacks = ", ".join(server.title for server in missing)
-        voice.verdict(f"This project cannot run here: no server for {lacks}", good=False)
-    elif is_whole:
-        voice.verdict("This project can run here: testbay run", good=True)
+    if is_whole := all(good for good, _ in project):
+        _say_verdict(voice, [server.title for server in missing])
     if missing:
         return missing[0].exit_code
     return 0 if is_whole or not _folders(folder) else ManifestError.exit_code
+
+
+def _say_verdict(voice: Voice, lacks: Sequence[str]) -> None:
+    """Print whether a project with nothing wrong can run here; `lacks` are the servers without a program."""
+    if lacks:
+        voice.verdict(f"This project cannot run here: no server for {', '.join(lacks)}", good=False)
+    else:
+        voice.verdict("This project can run here: testbay run", good=True)
 
 
 def _folders(folder: Path) -> dict[str, Path]:

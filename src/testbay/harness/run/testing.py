@@ -88,23 +88,8 @@ def _close(run: Run, done: Results, python: Interpreter, duration_s: float, *, g
 def _pytest(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence[str]) -> int:
     """Run pytest in its session, handed to the guard: nothing it starts survives it or this process."""
     stack.mark(pytest.mark)
-    handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home)}
-    environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
-    python = stack.request.interpreter
-    if python.said:
-        environ |= _crossing(run, python, environ)
-    elif python.passed_over:
-        run.voice.detail(f"note: {python.passed_over} has no pytest, so testbay's own Python runs the tests")
-    if environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
-        run.voice.detail(
-            "note: PYTEST_DISABLE_PLUGIN_AUTOLOAD is set: coverage and the limit for a test that hangs "
-            "need `-p pytest_cov -p pytest_timeout` in `addopts`"
-        )
-    if environ.get("PYTHONOPTIMIZE"):
-        run.voice.detail(
-            "note: PYTHONOPTIMIZE is set: Python executes no `assert` outside of the test files, as in helpers"
-        )
-    arguments, child = _arguments(run, python, pytest_args), pytest.child
+    environ = _environment(run, stack)
+    arguments, child = _arguments(run, stack.request.interpreter, pytest_args), pytest.child
     stack.own(child.pid)
     begin_report()  # while pytest is loading: later a person would wait for it
     try:
@@ -121,6 +106,27 @@ def _pytest(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence
     if code < 0:
         stack.check(0.5)  # it may have been the guard that ended it: then the guard's reason is the news
     return code
+
+
+def _environment(run: Run, stack: Stack) -> dict[str, str]:
+    """The environment of pytest; what in it weakens the tests, or keeps parts of testbay out, is said."""
+    handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home)}
+    environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
+    python = stack.request.interpreter
+    if python.said:
+        environ |= _crossing(run, python, environ)
+    elif python.passed_over:
+        run.voice.detail(f"note: {python.passed_over} has no pytest, so testbay's own Python runs the tests")
+    if environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+        run.voice.detail(
+            "note: PYTEST_DISABLE_PLUGIN_AUTOLOAD is set: coverage and the limit for a test that hangs "
+            "need `-p pytest_cov -p pytest_timeout` in `addopts`"
+        )
+    if environ.get("PYTHONOPTIMIZE"):
+        run.voice.detail(
+            "note: PYTHONOPTIMIZE is set: Python executes no `assert` outside of the test files, as in helpers"
+        )
+    return environ
 
 
 def _crossing(run: Run, python: Interpreter, environ: Mapping[str, str]) -> dict[str, str]:
