@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 
     from testbay.fixtures import Lease, Leases, Service
 
+WAITING = ("test_crash", "test_outages", "test_shutdown", "test_once")
+
 
 def pytest_sessionstart() -> None:
     """End coverage's watch over the tests themselves, which doubles their time: the service runs in its own process."""
     sys.settrace(None)
     threading.settrace(None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that mostly wait, while other services that are tested beside this one load and compute."""
+    items.sort(key=lambda item: item.path.stem not in WAITING)
 
 
 def pytest_sessionfinish() -> None:
