@@ -9,8 +9,12 @@ T = TypeVar("T")
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.002, 0.1
 
 
-def eventually(ask: Callable[[], T], what: str = "", deadline_s: float = 20.0) -> T:
-    """Call `ask` until its result is true, and return it; each pause is a tenth of the time waited so far.
+def eventually(
+    ask: Callable[[], T], what: str = "", deadline_s: float = 20.0, *, pause_s: float = _SHORTEST_PAUSE_S
+) -> T:
+    """Call `ask` until its result is true, and return it.
+
+    Each pause is a tenth of the time waited so far, and at least `pause_s`, for a question that costs much.
 
     Raises:
         AssertionError: There was none within `deadline_s`; it names what was waited for, and the last answer.
@@ -22,5 +26,5 @@ def eventually(ask: Callable[[], T], what: str = "", deadline_s: float = 20.0) -
     while not (answer := ask()):
         if (waited_s := Clock.monotonic() - began) > deadline_s:
             raise AssertionError(f"waited {deadline_s:g} s for {what or 'an answer'}; the last one was {answer!r}")
-        Clock.sleep(min(max(waited_s / 10, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
+        Clock.sleep(max(min(waited_s / 10, _LONGEST_PAUSE_S), pause_s))
     return answer

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 
 from harness.launcher import Launcher
-from harness.waiting import eventually
+from harness.waiting import PATIENCE_S, eventually
+from testbay import fixtures
 
 TOKEN = "only-for-tests-0123456789"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts no certificate: loading those that are takes 30 ms
@@ -39,7 +40,7 @@ class Instance:
 
     def ready(self) -> "Instance":
         """Wait until it answers, well or not; fail at once when it has ended."""
-        eventually(self._answers, f"{self.url} to answer")
+        fixtures.eventually(self._answers, f"{self.url} to answer", PATIENCE_S)
         return self
 
     def scan(self) -> dict[str, Any]:
