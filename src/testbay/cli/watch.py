@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from testbay import settings as configuration
+from testbay.errors import ManifestError
 from testbay.output import Voice
 
 app = typer.Typer()
@@ -90,6 +91,8 @@ def note(
     from testbay.production.watch import store
     from testbay.text import one_line
 
+    if not text.strip():
+        raise ManifestError("the note is empty", todo="say what happened; is a variable not set?")
     chosen = configuration.load()
     author = by or user_name()
     where = folder if folder.is_absolute() else find_project(Path.cwd()) / folder

@@ -1,4 +1,4 @@
-"""`testbay note`: who says it."""
+"""`testbay note`: who says it, and what."""
 
 import getpass
 import os
@@ -6,6 +6,7 @@ import os
 import pytest
 
 from testbay.cli import watch
+from testbay.errors import ManifestError
 
 
 @pytest.mark.parametrize("refusal", [KeyError("uid not found"), OSError("no username set in the environment")])
@@ -18,3 +19,9 @@ def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch, ref
     monkeypatch.setattr(getpass, "getuser", unknown)
 
     assert watch.user_name() == f"user {os.geteuid()}"
+
+
+def test_a_note_says_something() -> None:
+    """An empty line on the live page helps no one."""
+    with pytest.raises(ManifestError, match="the note is empty"):
+        watch.note("  ")

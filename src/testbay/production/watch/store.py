@@ -37,6 +37,7 @@ FILE = "watch.db"
 VERSION = 1
 HOUR_S, DAY_S = 3600, 86400
 HOURS_KEPT_S, DAYS_KEPT_S = 92 * DAY_S, 5 * 366 * DAY_S
+_MOST = (1 << 63) - 1  # the largest number that SQLite takes
 _NOTES_KEPT = 1000  # incidents with their time lines, the newest; of each job's calls as many, however old
 _SUM = """insert into sums values (?,?,?,?,?,?,?,?,?,?,?) on conflict do update set passed=passed+excluded.passed,
 failed=failed+excluded.failed, stale=stale+excluded.stale, skipped=skipped+excluded.skipped,
@@ -312,14 +313,15 @@ def add_note(folder: Path, incident: int | None, text: str, author: str) -> Inci
     try:
         with closing(connect(file)) as db, db:
             query = "select record from incidents where id = coalesce(?, (select max(id) from incidents))"
-            found = [decoded(INCIDENT, record) for (record,) in db.execute(query, (incident,))]
+            number = None if incident is None else min(incident, _MOST)
+            found = [decoded(INCIDENT, record) for (record,) in db.execute(query, (number,))]
             for known in found:
                 db.execute("insert into happenings values (?,?,?,?)", (known.id, time.time(), text, author))
     except sqlite3.Error as error:
         raise unusable(file, error) from None
     if not found:
         raise HistoryError(
-            f"incident {incident} is not in the history" if incident else "the history has no incident yet",
+            "the history has no incident yet" if incident is None else f"incident {incident} is not in the history",
             todo="look at the live page, or at /api/incidents, for its number",
         )
     return found[0]

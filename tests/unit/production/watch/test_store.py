@@ -247,3 +247,6 @@ def test_notes_belong_to_an_incident(tmp_path: Path) -> None:
 
     with pytest.raises(HistoryError, match="the history has no incident yet"):
         store.add_note(tmp_path, None, "what?", "Ada")
+    for number in (0, 10**30):
+        with pytest.raises(HistoryError, match=f"incident {number} is not in the history"):
+            store.add_note(tmp_path, number, "what?", "Ada")
