@@ -11,4 +11,4 @@ PATIENCE_S = 60.0
 
 def eventually(ask: Callable[[], T], what: str, deadline_s: float = PATIENCE_S) -> T:
     """The first answer that is true; a question costs the monitor and us milliseconds of CPU, so there are pauses."""
-    return fixtures.eventually(ask, what, deadline_s=deadline_s, pause_s=0.05)
+    return fixtures.eventually(ask, what, deadline_s=deadline_s, pause_s=0.02)
