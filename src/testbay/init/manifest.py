@@ -169,10 +169,13 @@ def _unled(found: Servers, ways: _Ways) -> list[str]:
         "read it from a variable of the environment, and name that in `env`"
         for one in far
     ]
-    return lines + [
-        f"a variable that leads the program to {found.name(need)} (`env`): testbay explain reference/commands"
-        for need in ways.unknown
-    ]
+    for need in ways.unknown:
+        name, port = found.name(need), addresses.PORTS[need]
+        lines.append(
+            f"a variable that leads the program to {name} (`env`): testbay explain reference/commands; if it always "
+            f"looks at port {port}, `ports = {{ {name} = {port} }}` keeps the tests off a server of yours there"
+        )
+    return lines
 
 
 def _missing(project: Project, found: Servers, migration: Finding | None) -> list[str]:

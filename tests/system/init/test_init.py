@@ -60,9 +60,11 @@ def test_what_was_not_found_is_said(bay: Bay) -> None:
 
     lines = [line for line in bay.run("init").lines if line.startswith("not found: ")]
 
+    usual = "if it always looks at port 5432, `ports = { postgres = 5432 }` keeps the tests off a server of yours there"
+    led = f"(`env`): testbay explain reference/commands; {usual}"
     assert lines == [
         "not found: migrations: the database starts without tables (`migrate`, `migrations`)",
-        "not found: a variable that leads the program to postgres (`env`): testbay explain reference/commands",
+        f"not found: a variable that leads the program to postgres {led}",
     ]
 
 
