@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,18 +242,22 @@ def tests_line(results: Results, seconds: float) -> str:
         told = f"none of {len(results.collected)} fell to this shard, {told}".rstrip(" ")
     elif not results.tests and not results.counts.keys() - {"deselected"}:
         told = f"none ran, {told}".rstrip(", ")
-    lines = [f"Tests: {told} in {seconds:.1f}s"]
-    failed = [f"   {test['id']}: {test.get('error', '')}" for test in results.tests if test["outcome"] == "failed"]
-    lines += failed[:SHOWN]
-    lines += [f"   … and {len(failed) - SHOWN} more" for _ in failed[SHOWN : SHOWN + 1]]
-    lines += [f"   {nodeid}: pytest ended while it ran" for nodeid in results.cut_off]
+    return "\n   ".join([f"Tests: {told} in {seconds:.1f}s", *_troubles(results)])
+
+
+def _troubles(results: Results) -> Iterator[str]:
+    """Name each failed test with its error, what kept others from running, and the flaky ones."""
+    failed = [f"{test['id']}: {test.get('error', '')}" for test in results.tests if test["outcome"] == "failed"]
+    yield from failed[:SHOWN]
+    if failed[SHOWN:]:
+        yield f"… and {len(failed) - SHOWN} more"
+    yield from (f"{nodeid}: pytest ended while it ran" for nodeid in results.cut_off)
     if results.ended:
         left = f"{len(results.silent)} of {len(results.planned)} planned tests did not run"
-        lines.append(f"   {left if results.silent else 'pytest ended early'}: {results.ended}")
+        yield f"{left if results.silent else 'pytest ended early'}: {results.ended}"
     elif results.is_red and results.exit_code == 0:
-        lines.append("   pytest ended with exit code 0 all the same: a conftest.py or a plugin changed it")
-    lines += [f"   flaky: {test['id']}: {test.get('error', '')}" for test in results.flaky[:SHOWN]]
-    return "\n".join(lines)
+        yield "pytest ended with exit code 0 all the same: a conftest.py or a plugin changed it"
+    yield from (f"flaky: {test['id']}: {test.get('error', '')}" for test in results.flaky[:SHOWN])
 
 
 def coverage_line(results: Results, project: Reporting) -> tuple[str, bool]:

@@ -56,14 +56,21 @@ def document(
     volumes: dict[str, Any] = {mount["source"]: {} for mount in mounts if mount["type"] == "volume"}
     if volumes:
         document["volumes"] = volumes
-    for kind in ("configs", "secrets"):
-        granted = {grant.name for service in everyone for grant in getattr(service, kind)}
-        defined = compose.definition.get(kind) or {}
-        if own := {key: _own_name(key, defined[key]) for key in sorted(granted & defined.keys())}:
-            document[kind] = own
+    document |= _granted(compose, everyone)
     for name, service in servers.items():
         _configure(document, name, service)
     return document
+
+
+def _granted(compose: ComposeFile, services: Sequence[ComposeService]) -> dict[str, Any]:
+    """The definitions of the configs and secrets that are granted to these services."""
+    found = {}
+    for kind in ("configs", "secrets"):
+        granted = {grant.name for service in services for grant in getattr(service, kind)}
+        defined = compose.definition.get(kind) or {}
+        if own := {key: _own_name(key, defined[key]) for key in sorted(granted & defined.keys())}:
+            found[kind] = own
+    return found
 
 
 def _shared_volumes(services: Sequence[ComposeService]) -> set[str]:

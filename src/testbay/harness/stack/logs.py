@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,16 +134,18 @@ def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask
             why=f"there are: {', '.join(there)}" if there else "no server has logged anything yet",
             todo="name one of them with --only, or none",
         )
-    try:
-        with process.signals_as_errors():
-            logs.last(asked.lines)
-            if asked.follow and not fitting:
-                voice.say(f"# no stack runs that could be followed; this was {folders[0].parent.name}")
-            while asked.follow and fitting and logs.there():
-                time.sleep(_POLL_S)
-                logs.catch_up()
-    except InterruptedRunError:
-        return  # Ctrl-C is how it is meant to end
+    with suppress(InterruptedRunError), process.signals_as_errors():  # Ctrl-C is how it is meant to end
+        logs.last(asked.lines)
+        if asked.follow and not fitting:
+            voice.say(f"# no stack runs that could be followed; this was {folders[0].parent.name}")
+        elif asked.follow:
+            _follow(logs)
+
+
+def _follow(logs: Logs) -> None:
+    while logs.there():
+        time.sleep(_POLL_S)
+        logs.catch_up()
 
 
 def _names(records: Iterable[Mapping[str, Any]], run: Path) -> dict[str, str]:

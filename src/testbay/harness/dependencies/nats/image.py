@@ -115,11 +115,9 @@ def config_of(service: ComposeService) -> NatsConfig:
     configuration, note = _configuration(service, named) if named else ((), "")
     values = {entry.key.lower(): entry.value for entry in configuration}
     own_access = any(key in values for key in (*_ACCESS_KEYS, *_OPERATOR_KEYS)) or bool(_flag(flags, "user", "auth"))
-    dropped = ", ".join(entry.key for entry in configuration if entry.key.lower() in _CONTAINER_KEYS)
-    left_out = [f"{dropped} of {named}"] if dropped else []
+    left_out = list(_left_out(flags, configuration, named))
     login = _login(service, flags, values) if own_access else Login()
     peers = [] if note else list(_peers(flags, values))
-    left_out += ["its TLS flags"] if any(word.lstrip("-").startswith("tls") for word in flags) else []
     return NatsConfig(
         login=login,
         own_access=own_access or bool(note),
@@ -136,6 +134,14 @@ def config_of(service: ComposeService) -> NatsConfig:
         ),
         left_out=(f"service {service.key!r}: embedded leaves out {' and '.join(left_out)}",) if left_out else (),
     )
+
+
+def _left_out(flags: Sequence[str], configuration: Sequence[Setting], named: str) -> Iterator[str]:
+    """Name what the embedded server cannot have: keys of the file `named` that are the container's, and TLS."""
+    if dropped := ", ".join(entry.key for entry in configuration if entry.key.lower() in _CONTAINER_KEYS):
+        yield f"{dropped} of {named}"
+    if any(word.lstrip("-").startswith("tls") for word in flags):
+        yield "its TLS flags"
 
 
 def _default(service: ComposeService) -> str:
