@@ -180,4 +180,8 @@ def _cli(environ: Mapping[str, str], *arguments: str) -> process.Completed:
             todo="install Docker with the Compose plugin, or use --engine embedded",
         ) from None
     except subprocess.TimeoutExpired:
-        return process.Completed(-1, "", f"docker {arguments[0]} did not answer within {_LOOK_LIMIT_S:g} s")
+        raise EngineUnavailableError(
+            f"docker {arguments[0]} did not answer within {_LOOK_LIMIT_S:g} s",
+            why="the engine hangs, or the machine has too much to do",
+            todo=f"try again; if `docker {arguments[0]}` by hand does not answer, restart Docker; or --engine embedded",
+        ) from None

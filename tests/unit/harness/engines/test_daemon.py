@@ -96,6 +96,14 @@ def test_unusable_engine_says_what_and_what_to_do(docker: FakeDocker, case: str)
     assert "--engine embedded" in caught.value.todo
 
 
+def test_docker_that_is_too_slow_is_not_called_missing(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is installed need not be installed."""
+    monkeypatch.setattr(daemon, "_LOOK_LIMIT_S", 0.2)
+
+    with pytest.raises(EngineUnavailableError, match=r"^docker \w+ did not answer within 0\.2 s\n"):
+        daemon.find(docker.answers(compose=("'; while :; do :; done; echo '", "", 0)))
+
+
 def test_engine_on_a_loopback_port_is_this_machine(docker: FakeDocker) -> None:
     """tcp:// to loopback is no other machine."""
     address = "tcp://127.0.0.1:2375"
