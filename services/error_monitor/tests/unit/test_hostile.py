@@ -21,6 +21,7 @@ UNITS = [
     "-----BEGIN PRIVATE KEY-----",
     "Uncaught A: in ", "A::", "A (", ".rb:1:in `", "** (A) ",
     "#1 a (", "#1  ", "{a,b,1,[{file,", " in function  a:b", " at x.pm line 1", " exception error: ", "Aa: ", '"":"",',
+    "  at a(b)", "{\n", "x failed ", "<a>",
     "FAILED a::", ": line 1: ", " - panic: ", "a.c:1: ", ", called at ", "[1:1/1:ERROR:", "Error in ", "] [",
 ]  # fmt: skip
 
@@ -38,6 +39,15 @@ def test_repeated(unit: str, prefix: str) -> None:
     events = [*reader.feed(texts), *reader.flush()]
 
     assert all(fingerprint(event).key and classify(event).category for event in events)
+
+
+@pytest.mark.parametrize("unit", ["<a><![CDATA[", "<a>x<b>", ' a="', " ", "</a>"])
+def test_repeated_in_a_record_of_xml(unit: str) -> None:
+    """It is read in time too, and is one event."""
+    reader = Reader()
+    events = reader.feed([f'<Event level="ERROR">{(unit * CHARS)[:CHARS]}', "</Event>"])
+
+    assert [(event.first_line, event.last_line) for event in events] == [(1, 2)]
 
 
 def test_hundred_thousand_frames() -> None:

@@ -158,6 +158,12 @@ ROWS = (
         {"d": "debug", "i": "info", "w": "warning", "": "error"},
     ),
     _row(
+        "Zigbee2MQTT",
+        "Zz",
+        r"[Zz]igbee2(?:MQTT|mqtt):(?P<word>[a-z]+) +(?P<time>[\d-]+[T ][\d:]+): ",
+        {"e": "error", "w": "warning", "": "info"},
+    ),
+    _row(
         "Windows' events, exported",
         "IWEC",
         r"(?P<word>Information|Warning|Error|Critical)\t(?P<time>[\d/]+ [\d:]+ [AP]M)\t(?P<logger>[^\t]+)\t\d+\t"

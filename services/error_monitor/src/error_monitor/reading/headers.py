@@ -34,7 +34,7 @@ LEVEL = re.compile(
     r"|\b(?:level|lvl|severity|levelname)=[\"']?(\w+)(?:[+-]\d+)?"
 )
 LEADING = re.compile(
-    r"(?!INFO: task \S+ blocked |WARNING: (?:ThreadSanitizer: |DATA RACE))"
+    r"(?!INFO: task \S+ blocked |WARNING: (?:ThreadSanitizer: |DATA RACE)|ERRORS? \w+ ?[:=] ?(?:0|none)\b)"
     rf"[\[(<*]?({WORDS})(?:(?=[\]:|)/>,;*])|(?=\s))|\[\s*((?i:{WORDS}))\s*\]"
     rf"|(?:\w+=(?>\"[^\"]*\"|\S+) )*?(?:level|lvl|severity|prio|priority)=[\"']?((?i:{WORDS}))(?:[+-]\d+)?"
 )
@@ -53,6 +53,8 @@ FENCE = re.compile(r"[\]\s:|)>/,;*-]*")
 LOCATION = re.compile(
     r"(?:\[([\w.:$-]+)\]:? |([\w.$-]+(?::[\w<>.]+)?(?::\d+)?)(?: - |: | \| |\s+-\s+)|([a-z_]\w*(?:\.\w+)+):?\s+)"
 )
+THROWN = ("Error: ", "Exception: ")
+"""What is thrown stands there too: its name is part of the message."""
 LOGFMT, LOGFMT_ERROR = (
     re.compile(
         rf"(?:\w+=(?:\"[^\"]*\"|'[^']*'|[^\s\"']\S*) )*?(?:{names})="
@@ -124,18 +126,12 @@ def _unknown(text: str) -> Header | None:
             return _made(head.level, text, head.end, time, before=text[end : head.end])
         if time:
             return Header(None, text[end:].lstrip(" \t"), time=time)
-    elif (text[0] in heads.LEVELS or _is_labelled(text)) and (head := heads.first(text)):
+    elif text[0] in heads.LEVELS and (head := heads.first(text)):
         return _made(head.level, text, head.end, head.time)
     if head := heads.timeless(text):
         made = _made(head.level, text, head.end, None)
         return replace(made, logger=head.logger or made.logger, alone=not head.logger)
     return None
-
-
-def _is_labelled(text: str) -> bool:
-    """Return whether a line begins as `name:level`."""
-    at = text.find(":", 1, 40)
-    return at > 0 and text[at + 1 : at + 2].isalpha()
 
 
 def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
@@ -196,7 +192,7 @@ def _placed(text: str, at: int) -> tuple[str | None, int]:
     if spring := SPRING.match(text, at):
         return spring[1], spring.end()
     place = None if colon or dashed else LOCATION.match(text, at)
-    if place and (not basic or ":" not in place[0].rstrip(": ")):
+    if place and (not basic or ":" not in place[0].rstrip(": ")) and not place[0].endswith(THROWN):
         return place[1] or place[2] or place[3], place.end()
     if basic:
         name, separator, _ = text[at:].partition(":")

@@ -80,8 +80,7 @@ BEHIND = re.compile(rf"(?:{GAP}{FIELD}){{0,10}}?{GAP}{MARK}")
 """The level of a line, behind its time."""
 NEXT = re.compile(rf"{GAP}{MARK}")
 FIRST = re.compile(
-    rf"(?:{BRACKETS} ?)?[\[(<]? ?(?:(?=[A-Za-z])[\w.-]{{1,40}}+:)?"
-    rf"(?P<mark>{WORDS}|[DIWEFCNVTX])[\])>]?[,:]? {{0,2}}(?:- )?"
+    rf"(?:{BRACKETS} ?)?[\[(<]? ?(?P<mark>{WORDS}|[DIWEFCNVTX])[\])>]?[,:]? {{0,2}}(?:- )?"
     rf"(?:[\[(]*[ @]*(?P<time>{TIME})[\])>]*|\(\d{{1,12}}\))(?:\(\d+\)\?)?(?![\w.])"
 )
 """The level of a line, before its time."""

@@ -12,18 +12,17 @@ from error_monitor.reading import foreign, tracebacks
 from error_monitor.reading.levels import level_named
 from error_monitor.reading.line import Line
 
+CHARS = 65_536
 BEGINS = re.compile(
     r"<(?P<name>(?:[\w.-]+:)?(?:[A-Za-z]{0,20}[Ee]vent|[Rr]ecord|(?:[Ll]og)?[Ee]ntry)(?=[\s>])|!\[LOG\[)"
 )
 ATTRIBUTE = re.compile(r"(?<=\s)(?P<name>[\w:.-]{1,40})=(?P<quote>[\"'])(?P<value>[^\"'<]{0,4000})(?P=quote)")
-ELEMENT = re.compile(
-    r"<(?:\w+:)?(?P<name>[A-Za-z]\w{0,40})(?:\s[^<>]{0,400})?>(?P<value>(?:<!\[CDATA\[.*?\]\]>|[^<]+)+)</", re.DOTALL
-)
+ELEMENT = re.compile(r"<(?:\w+:)?(?P<name>[A-Za-z]\w{0,40})(?:\s[^<>]{0,400})?>(?P<value>[^<]++)</")
+PROVIDER = re.compile(r"<Provider Name=[\"']([^\"'<]{1,200})")
 CMTRACE = re.compile(r"<!\[LOG\[(.*)\]LOG\]!>", re.DOTALL)
 FRAME = re.compile(
     r"<frame>\s*<class>([^<]{1,400})</class>\s*<method>([^<]{1,200})</method>\s*(?:<line>(\d{1,9})</line>)?"
 )
-CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 LEVELS = ("level", "severity")
 MESSAGES = ("message", "rendered-message", "msg", "text")
 SAID = ("type", "error", "errordescription", "eventid", "data", "method")
@@ -50,6 +49,7 @@ def ends(name: str, text: str) -> bool:
 
 def read(line: Line, text: str) -> bool:
     """Read a record into a line; tell whether it has a level."""
+    text = _without_cdata(text)
     fields = _fields(text)
     said = fields.get("type", "") if text.startswith("<!") else _first(fields, LEVELS) or ""
     level = (TYPES if text.startswith("<!") else NUMBERS).get(said) or level_named(said)
@@ -76,14 +76,19 @@ def _fields(text: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     if cmtrace := CMTRACE.match(text):
         fields["message"] = cmtrace[1]
-    plain = CDATA.sub("", text)
-    for found in (*ELEMENT.finditer(text), *ATTRIBUTE.finditer(plain)):
-        value = html.unescape(CDATA.sub(r"\1", found["value"])).strip()
-        if value:
+    for found in (*ELEMENT.finditer(text), *ATTRIBUTE.finditer(text)):
+        if value := html.unescape(found["value"]).strip():
             fields.setdefault(found["name"].lower(), value)
-    if provider := re.search(r"<Provider Name=[\"']([^\"'<]{1,200})", plain):
+    if provider := PROVIDER.search(text):
         fields["provider"] = provider[1]
     return fields
+
+
+def _without_cdata(text: str) -> str:
+    """A text whose quoted sections are escaped instead."""
+    first, *sections = text[:CHARS].split("<![CDATA[")
+    parts = [section.partition("]]>") for section in sections]
+    return first + "".join(html.escape(inner) + after for inner, _, after in parts)
 
 
 def _framed(text: str) -> str | None:

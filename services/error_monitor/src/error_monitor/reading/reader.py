@@ -67,14 +67,11 @@ class Reader:
     def _take(self, line: Line, found: list[Event]) -> None:
         """Unwrap one line and give it to its stream."""
         header = self.unwrapper.feed(line)
-        numbers = [line.numbers] * (1 + len(line.rest))
-        if line.rest and len(line.numbers) == len(numbers):  # lines of their own that were taken for one record
-            numbers = [(number,) for number in line.numbers]
-        line.numbers = numbers[0]
+        rest = _parted(line) if line.rest else ()
         if not line.partial:
             self._join(line, header, found)
-        for more, at in zip(line.rest, numbers[1:], strict=True):
-            self._take(replace(line, text=more, numbers=at, rest=(), part=True, stamped=False), found)
+        for more in rest:
+            self._take(more, found)
 
     def _join(self, line: Line, header: Any, found: list[Event]) -> None:
         joiner = self.joiners.get(line.stream)
@@ -91,3 +88,15 @@ class Reader:
             found += [events.made(record) for record in self.joiners.pop(oldest).flush()]
         joiner = self.joiners[name] = Joiner()
         return joiner
+
+
+def _parted(line: Line) -> list[Line]:
+    """The other lines of a text; each has its own number where they were lines before."""
+    numbers = [line.numbers] * (1 + len(line.rest))
+    if len(line.numbers) == len(numbers):
+        numbers = [(number,) for number in line.numbers]
+    line.numbers = numbers[0]
+    return [
+        replace(line, text=text, numbers=at, rest=(), part=True, stamped=False)
+        for text, at in zip(line.rest, numbers[1:], strict=True)
+    ]

@@ -39,8 +39,10 @@ KINDS = (
 SAID = ("error.message", "exception.message", "exc_value", "errorMessage", "err.message")
 CAUSES = ("error", "err", "exception", "panic", "attr.message", *SAID)
 """What Go's loggers, and others, say beside the message: the error itself."""
-INSTEAD = (*CAUSES, "reason", "detail")
-"""What a record says that has no message."""
+DETAILS = ("context", "extra", "fields", "data", "meta")
+"""Where loggers put what a call adds to its message."""
+REASONS = ("reason", "detail")
+"""What a record says beside them that has no message."""
 DOCKER = {"log", "stream", "time", "attrs"}
 """The fields of Docker's own files; Fluent Bit has more, and takes the newlines off."""
 PRIORITIES = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
@@ -147,7 +149,8 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found or is_bare
     line.whole = not wrapped or line.exception is not None
     if line.whole and line.exception is None and not line.text:  # zerolog's `.Err(err).Send()`
-        line.text = _first(flat, INSTEAD) or _listed(fields)
+        said = [told for names in (CAUSES, REASONS) if (told := _first(flat, names))]
+        line.text = ": ".join(said) or _listed(fields)
     elif (line.whole or inner) and line.exception is None and line.level in ("error", "critical"):
         line.text = with_cause(line.text, _first(flat, CAUSES))
 
@@ -169,6 +172,8 @@ def _level(flat: Mapping[str, Any]) -> str | None:
     if isinstance(status := flat.get("status"), int) and status >= 500 and _first(flat, CAUSES) and "level" not in flat:
         return "error"  # what Rails' lograge says of a request
     named = next((level for name in LEVELS if (level := level_named(flat.get(name)))), None)
+    if named is None and isinstance(kind := flat.get("exception"), str) and kind.strip():
+        return "error"  # eliot's actions have no level
     return named or _severity(flat.get("severityNumber"))
 
 
@@ -228,10 +233,11 @@ def _traceback(value: Any) -> str | None:
 def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
     """`{"error": {"type": …}}` as `{"error.type": …}`: both spellings are in use."""
     flat = dict(fields)
-    for name in ("error", "err", "exc", "exception", "log", "http", "context", "extra", "fields", "thrown", "attr"):
+    for name in ("error", "err", "exc", "exception", "log", "http", "thrown", "attr", *DETAILS):
         inner = fields.get(name)
         if isinstance(inner, dict):
             flat |= {f"{name}.{key}": value for key, value in inner.items()}
+            flat = {key: inner[key] for key in CAUSES if key in inner and name in DETAILS} | flat
     for name in ("attributes", "resource"):
         inner = fields.get(name)
         flat |= inner if isinstance(inner, dict) else _pairs(inner)

@@ -13,7 +13,7 @@ PARTIAL_CHARS = 1_000_000
 STREAMS = 256
 EXPORT = "journal export"
 FIELD = re.compile(r"[A-Z_][A-Z0-9_]*")
-FLAT = re.compile(r"\s{2,}(?=at [\w.<>`$+\[\],]{3,300}\([^()]{0,300}\))")
+FLAT = re.compile(r"(?<!\s)\s{2,}+(?=at [\w.<>`$+\[\],]{3,300}\([^()]{0,300}\))")
 """Between the frames of a stack that a logger put into one line."""
 
 
@@ -34,9 +34,7 @@ class Unwrapper:
             self.quoted = bundles.unquoted(line, inside=self.quoted)
         for _ in range(LAYERS):
             if self._layer(line):
-                if self._held(line):
-                    return None
-                if line.whole:
+                if self._held(line) or line.whole:
                     return None
                 if "\n" in line.text:
                     line.text, *rest = line.text.split("\n")
@@ -44,7 +42,9 @@ class Unwrapper:
                 continue
             if (self.pieces or line.text[:1] in ("{", "<")) and self._kept(line):
                 return None
-            header = _header(line)
+            if "  at " in line.text:
+                _unfold(line)
+            header = header_of(line.text, stamped=line.stamped)
             if header is None or header.level is not None:
                 return header
             line.text, line.time, line.stamped = header.message, line.time or header.time, True
@@ -94,7 +94,7 @@ class Unwrapper:
         if block:
             line.text, line.numbers = f"{block.text}\n{text}"[:PARTIAL_CHARS], (*block.numbers, *line.numbers)
             line.time, line.level = block.time or line.time, block.level or line.level
-        if is_inside and not blocks.ended(line.text, text):
+        if is_inside and not blocks.ended(line.text, text) and len(self.pieces) < STREAMS:
             line.stream, line.partial = key, True
             self.pieces[key] = line
             return True
@@ -124,12 +124,11 @@ class Unwrapper:
         return False
 
 
-def _header(line: Line) -> Header | None:
-    """The header of a line, of which a stack in the same line is made lines of its own."""
-    if "  at " in line.text and line.text[0] not in " \t":
+def _unfold(line: Line) -> None:
+    """Make lines of their own of the stack that stands in one line with what it is of."""
+    if line.text[0] not in " \t":
         line.text, *rest = FLAT.split(line.text)
         line.rest = (*(f"   {call}" for call in rest), *line.rest)
-    return header_of(line.text, stamped=line.stamped)
 
 
 def _apart(line: Line) -> list[Line]:

@@ -8,7 +8,6 @@ HINTS = (
     "raceback",
     "xception",
     "rror",
-    "RemoteTraceback",
     "Process ",
     "most recent",
     "ncaught",
@@ -28,7 +27,7 @@ LOOSE = re.compile(
 TOOL = re.compile(r"Error: (?!(?i:0|none|null|nil|no|false|undefined)\b)\S|Error from server")
 """What a command prints before it ends, where no logger writes beside it."""
 WORDED = re.compile(
-    r"(?:[^\w\s]{1,4} )?(?:\[[^\[\]]{1,60}\] |<[^<>]{1,60}> |[\w./-]{1,40}(?::\d+)?: ){0,3}"
+    r"(?:[^\w\s]{1,4} )?(?:\[[^\[\]]{1,60}\] |<[^<>]{1,60}> |[\w./-]{1,40}(?::\d+)?: |(?=\S{0,60}\d)\S{1,60} ){0,3}"
     r"(?:(?i:failed to|unable to|could not|couldn't|cannot|can't) [a-z]|F(?:atal|ATAL) error\b|Error [a-z]+ing "
     r"|(?:[A-Z][\w-]* ){1,3}Error: (?!0|none)|(?:[\w'`.-]+ ){0,6}failed(?:: |\. |$))"
 )
@@ -39,7 +38,7 @@ LABEL = re.compile(r"[\w-]{1,30}: ")
 
 def hinted(text: str) -> bool:
     """Return whether a line holds any word that a beginning holds: most others are left at once."""
-    return any(hint in text for hint in HINTS)
+    return any(map(text.__contains__, HINTS))  # every line without a header comes here: a generator takes twice as long
 
 
 def may_open(text: str) -> bool:
