@@ -2,8 +2,10 @@ import base64
 import json
 
 import pytest
+from botocore import exceptions
 
-from testbay.secrets.aws import oidc
+from testbay.errors import SecretMissingError
+from testbay.secrets.aws import oidc, refusals
 
 
 def token(claims: object) -> str:
@@ -35,3 +37,23 @@ def test_a_token_is_offered_with_both_variables(missing: str) -> None:
 
     assert oidc.offered(both)
     assert not oidc.offered(both | {missing: ""})
+
+
+@pytest.mark.parametrize(
+    ("error", "region", "why"),
+    [
+        (
+            exceptions.InvalidRegionError(region_name="'us-east-1'"),
+            "'us-east-1'",
+            "it has characters that no region has",
+        ),
+        (exceptions.NoRegionError(), "", "parameters belong to a region, and nothing names it"),
+        (exceptions.ProfileNotFound(profile="nope"), "us-east-1", "~/.aws/config has no profile of the name"),
+    ],
+)
+def test_a_refusal_of_boto3_says_what_is_wrong(error: Exception, region: str, why: str) -> None:
+    """A quoted region is named, and a profile that is not there is not looked for elsewhere."""
+    with pytest.raises(SecretMissingError) as refused, refusals.in_our_words("", region):
+        raise error
+
+    assert refused.value.why.startswith(why)

@@ -15,6 +15,12 @@ SETUP = "`testbay explain aws-setup`"
 _PAUSES_S = (0.5, 1.0, 2.0)  # GitHub's keys are there again within seconds
 
 
+_WRONG = {
+    "ProfileNotFound": "~/.aws/config has no profile of the name in AWS_PROFILE",
+    "ParamValidationError": "AWS_ROLE_ARN, or aws.role in the manifest, is not an ARN",
+}
+
+
 @contextmanager
 def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
     """Raise an exception of boto3 as an error of testbay.
@@ -31,7 +37,9 @@ def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
     except (boto.NoRegionError, boto.InvalidRegionError):
         raise SecretMissingError(
             f"not an AWS region: {region!r}",
-            why="parameters belong to a region, and nothing names it",
+            why="it has characters that no region has, such as a quote"
+            if region
+            else "parameters belong to a region, and nothing names it",
             todo="AWS_REGION=us-east-1, or aws.region in the manifest",
         ) from None
     except (boto.ConnectionError, boto.HTTPClientError) as error:
@@ -44,7 +52,9 @@ def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
     except (boto.BotoCoreError, ValueError) as error:
         raise SecretMissingError(
             f"AWS is not set up in a way that can be used ({type(error).__name__})",
-            why="an AWS_ variable, ~/.aws/config, or aws.role in the manifest is wrong",
+            why=_WRONG.get(
+                type(error).__name__, "an AWS_ variable, ~/.aws/config, or aws.role in the manifest is wrong"
+            ),
             todo=f"aws sts get-caller-identity says more; {SETUP}",
         ) from None
 
