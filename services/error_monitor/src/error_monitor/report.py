@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from error_monitor.database import Database
-from error_monitor.patterns.masking import masked
+from error_monitor.patterns.masking import shown
 from error_monitor.patterns.queries import Queries
 from error_monitor.settings import Settings
 
@@ -122,7 +122,7 @@ def _description(pattern: Mapping[str, Any]) -> str:
         place = ""
         told = f"{pattern['category']}, {hashlib.sha256(_OBJECT.sub('', first).encode()).hexdigest()[:8]}"
     what = f"{pattern['type']} in {place}" if place else pattern["type"]
-    title = f"{what}: {masked(pattern['message'])}".removeprefix(": ")[:300]
+    title = f"{what}: {shown(pattern['message'])}".removeprefix(": ")[:300]
     return f"{title} ({told.replace(' (', ' ')})"
 
 

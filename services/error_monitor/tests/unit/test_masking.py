@@ -2,7 +2,7 @@
 
 import pytest
 
-from error_monitor.patterns.masking import masked
+from error_monitor.patterns.masking import masked, shown
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,8 @@ from error_monitor.patterns.masking import masked
 def test_masked(message: str, expected: str) -> None:
     """One row: a message and its pattern."""
     assert masked(message) == expected
+
+
+def test_a_verb_is_shown_whole() -> None:
+    """The title of an issue is read by people."""
+    assert shown('relation "orders" does not exist') == "relation * does not exist"

@@ -86,6 +86,11 @@ def masked(message: str) -> str:
     return SPACES.sub(" ", PLURAL.sub(r"\1", text)).strip()
 
 
+def shown(message: str) -> str:
+    """The masked message for people: a verb that was taken for a plural is whole again; names of patterns keep it."""
+    return masked(message).replace(" doe not ", " does not ")
+
+
 def _field(found: re.Match[str]) -> str:
     return "error: " + (found["quoted"] or "").replace('\\"', '"')
 
