@@ -178,7 +178,6 @@ ROWS = (
     _row("chi, of a panic", "[", r"\[[^\]]+\] \"[A-Z]+ [^\"]{1,500}\" from \S+ - (?=panic: )", DEATH, " - panic: "),
     _row("uWSGI", "D", r"(?=DAMN ! worker \d+ )", DEATH),
     _row("Oracle", "O", r"(?=ORA-\d{5}: )", FAULT),
-    _row("OpenVPN", "T", r"(?=TLS Error: )", FAULT),
     _row("HAProxy", "bpS", r"(?=(?:backend|proxy) \S+ has no server available!|Server \S+/\S+ is DOWN)", DEATH),
     _row(
         "Node, of what a program should not do any more",

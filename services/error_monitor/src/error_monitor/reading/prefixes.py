@@ -136,11 +136,6 @@ PREFIXES = (
         re.compile(r"[VDIWEFA]/(?P<service>[\w.-]+)\s*\(\s*(?P<worker>\d+)\): "),
     ),
     Prefix(
-        "NATS",
-        "[",
-        re.compile(r"\[(?P<worker>\d+)\] (?=\d{4}/\d\d/\d\d \d\d:)"),
-    ),
-    Prefix(
         "a collector of supercomputers",
         "-" + UPPER,
         re.compile(r"(?:-|[A-Z_]+) (?P<time>\d{10}) \d{4}\.\d\d\.\d\d \S+ "),
