@@ -90,7 +90,7 @@ def forge(tmp_path: Path, cloud: Cloud) -> Iterator[Forge]:
     """A repository with the real tiers; at the end nothing may be left of what its workflows started."""
     forge = Forge(tmp_path, cloud)
     forge.take(*(f".github/workflows/{name}" for name in (LIVE, GENERAL)), "docker-compose.test.yml")
-    forge.take("scripts/ci/run-integration-tests.sh", "scripts/ci/matrix.py")
+    forge.take(*(f"scripts/ci/{name}" for name in ("run-integration-tests.sh", "matrix.py", "passed.py")))
     forge.bootstrap()
     bay = Bay(tmp_path, tmp_path / "cache")
     bay.name = "nobody's"  # others on this machine have services of the same name

@@ -24,9 +24,8 @@ def forge(tmp_path: Path) -> Iterator[Forge]:
     """A repository with the real scripts; at the end nothing may be left of what its workflow started."""
     forge = Forge(tmp_path)
     forge.take(f".github/workflows/{WORKFLOW}", "docker-compose.test.yml")
-    forge.take(
-        *(f"scripts/ci/{name}" for name in ("run-integration-tests.sh", "run-checks.sh", "matrix.py", "checks.py"))
-    )
+    programs = ("run-integration-tests.sh", "run-checks.sh", "matrix.py", "passed.py", "checks.py")
+    forge.take(*(f"scripts/ci/{name}" for name in programs))
     forge.bootstrap(warm=True)
     bay = Bay(tmp_path, tmp_path / "cache")
     bay.name = "nobody's"  # others on this machine have services of the same name
