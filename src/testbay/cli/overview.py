@@ -1,5 +1,6 @@
 """The list of commands of `testbay --help`, in groups, each command with its whole first sentence."""
 
+import itertools
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -63,7 +64,7 @@ class GroupedCommands(TyperGroup):
 
 def _with_values(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the options of a command line, each with what follows it."""
-    for word, following in zip(words, [*words[1:], "-"], strict=True):
+    for word, following in itertools.pairwise([*words, "-"]):
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             yield name, value if equals else following
