@@ -65,7 +65,7 @@ def test_unit_tests_of_the_services_run_once(root: Path) -> None:
         done = subprocess.run(["make", "-n", *asked], cwd=root, env=env, capture_output=True, text=True, check=True)
         return re.findall(r"(services/\S+/tests/unit) &&", done.stdout)
 
-    assert folders == ["services/error_monitor/tests/unit"]
+    assert folders == ["services/agent_executor/tests/unit", "services/error_monitor/tests/unit"]
     assert run_by("test") == run_by("test-all") == run_by("test-all", "SHARD=1/4") == folders
     assert run_by("test-all", "SHARD=2/4") == []
 
