@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.system.fakes.guest import MANIFEST, Guest, visiting
+from tests.system.fakes.guest import COMPOSE, MANIFEST, Guest, visiting
 
 TESTBAY = Path(sys.executable).with_name("testbay")
 APP = "def used() -> int:\n    return 1\n\n\ndef unused() -> int:\n    return 2\n"
@@ -173,7 +173,7 @@ def test_modules_of_the_project_hide_nothing_of_pythons(guest: Guest) -> None:
 
     done = guest.type(f"{TESTBAY} run")
 
-    assert done.code == 0, done.out
+    assert (done.code, "no test connected" in done.out) == (0, False), done.out
 
 
 def test_address_that_the_suite_replaces_is_named(guest: Guest) -> None:
@@ -185,3 +185,32 @@ def test_address_that_the_suite_replaces_is_named(guest: Guest) -> None:
 
     said = "note: DATABASE_URL leads to sqlite:// when the tests begin, not to this run's server: the suite replaced it"
     assert (done.code, said in [line.strip() for line in done.lines]) == (0, True), done.out
+
+
+@pytest.mark.parametrize("missed", [(), ("PostgreSQL",), ("Redis", "NATS")], ids=["none", "one", "two"])
+def test_servers_that_no_test_connected_to_are_named(guest: Guest, missed: tuple[str, ...]) -> None:
+    """A green run says that its servers run; tests whose settings lead elsewhere have met other ones."""
+    urls = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL", "NATS": "NATS_URL"}
+    text = f"""import asyncio, os
+import nats, psycopg, redis
+
+def test_own_clients():
+    for title in {[title for title in urls if title not in missed]}:
+        if title == "PostgreSQL":
+            psycopg.connect(os.environ["DATABASE_URL"]).close()
+        elif title == "Redis":
+            redis.from_url(os.environ["REDIS_URL"]).ping()
+        else:
+            asyncio.run(talk())
+
+async def talk():
+    await (await nats.connect(os.environ["NATS_URL"])).close()
+"""
+    manifest = MANIFEST.replace('["postgres"]', '["postgres", "dragonfly", "nats"]')
+    compose = COMPOSE + '  bus: {image: "nats:2", command: [-js], ports: ["4222"]}\n'
+    guest.write({"tests/test_it.py": text, "testbay.toml": manifest, "docker-compose.test.yml": compose})
+
+    done = guest.run("run")
+
+    notes = re.findall(r"note: no test connected to (\w+) on port \d+: .*\((\w+) has", done.out)
+    assert (done.code, notes) == (0, [(title, urls[title]) for title in missed]), done.out

@@ -35,10 +35,14 @@ class RefusedError(OSError):
 
 
 class Answer(NamedTuple):
-    """The answer of a ready server: its version, and the notes for the user."""
+    """The answer of a ready server: its version, and the notes for the user.
+
+    `connections` counts the connections that it has accepted, this one included; None if it does not say.
+    """
 
     version: str
     note: str = ""
+    connections: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,13 +13,13 @@ from testbay.errors import BayError
 from testbay.harness import interpreter
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.plugin import coveragerc, suite
-from testbay.harness.run import coveragexml, installed, results, verdict, workers
+from testbay.harness.run import connections, coveragexml, installed, results, verdict, workers
 from testbay.harness.run.pytestprocess import PytestProcess
 from testbay.harness.run.recordparts import ShardPart
 from testbay.harness.run.results import Results
 from testbay.harness.run.run import Run, begin_report
 from testbay.harness.run.shards import split as shards
-from testbay.harness.stack import lifeline
+from testbay.harness.stack import lifeline, registry
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.testpaths import folders_of_tests
 
@@ -39,6 +39,8 @@ def test(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence[st
     """Run pytest, record its results and add the closing lines, also after an interruption; return the exit code."""
     began = time.monotonic()
     good, done = False, None
+    is_whole = not pytest_args and run.settings.shard is None
+    accepted = connections.count(stack.endpoints.values()) if is_whole else {}
     try:
         with run.step("Run the tests"):
             code = _pytest(run, stack, pytest, pytest_args)
@@ -48,6 +50,9 @@ def test(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence[st
         if not _SHOWS & set(pytest_args):
             code = verdict.verify(done, code, run.collect or run.manifest.root)
         good = code == 0
+        if good and done.count("passed") and not done.elsewhere and not registry.has_been_leased(stack.home):
+            for line in connections.missed(stack.endpoints.values(), accepted):
+                run.voice.detail(f"note: {line}")
     finally:
         done = results.read(run.dir) if done is None else done
         _record(run, done)

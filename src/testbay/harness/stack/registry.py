@@ -248,6 +248,11 @@ def hold_number(home: Path) -> tuple[int, IO[bytes]] | None:
     return None
 
 
+def has_been_leased(home: Path) -> bool:
+    """Return whether a test process has held a lease on a stack."""
+    return any(home.glob("lease*.lock"))
+
+
 def _homes(stacks: Path) -> list[Path]:
     if not stacks.is_dir():
         return []

@@ -213,9 +213,9 @@ def a_server(*answers: bytes) -> Callable[[socket.socket], None]:
 
 def test_a_ready_server_tells_its_version(listen: Listen) -> None:
     """Asked with the real psql."""
-    port = listen(a_server(text_row(b"18.1 (Debian)"), text_row(b"stack-1")))
+    port = listen(a_server(text_row(b"18.1 (Debian)"), text_row(b"stack-1"), text_row(b"12")))
 
-    assert postgres.probe(at(port, "stack-1"), 5) == Answer("18.1")
+    assert postgres.probe(at(port, "stack-1"), 5) == Answer("18.1", connections=12)
 
 
 def silence(connection: socket.socket) -> None:
@@ -242,9 +242,9 @@ def silence(connection: socket.socket) -> None:
         (silence, "timed out"),
         (lambda connection: connection.recv(99) and connection.sendall(AUTHENTICATED), "psql: error: |not answer"),
         (lambda connection: connection.recv(99) and connection.sendall(b"R" * 9), "psql: error: |not answer"),
-        (a_server(READY, READY), "^an empty answer$"),
-        (a_server(text_row(b""), text_row(b"")), "^an empty answer$"),
-        (a_server(text_row(b"18"), text_row(b"stranger")), "another server answers on port .*'stranger'"),
+        (a_server(READY, READY, READY), "^an empty answer$"),
+        (a_server(text_row(b""), text_row(b""), READY), "^an empty answer$"),
+        (a_server(text_row(b"18"), text_row(b"stranger"), READY), "another server answers on port .*'stranger'"),
     ],
     ids=["hangs-up", "http", "starting", "silent", "then-gone", "garbage", "no-row", "empty", "stranger"],
 )

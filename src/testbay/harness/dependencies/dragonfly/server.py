@@ -181,7 +181,7 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
             log_in(wire, endpoint)
         ask(wire, b"SET", key, b"1", b"PX", b"1000")
         ask(wire, b"DEL", key)
-        info = ask(wire, b"INFO", b"SERVER").decode(errors="replace")
+        info = ask(wire, b"INFO").decode(errors="replace")
         if endpoint.identity:  # embedded: it works in a folder of its stack
             folder = Path(ask(wire, b"CONFIG", b"GET", b"dir").decode(errors="replace").strip())
             check_identity(endpoint, folder.parent.name)
@@ -221,11 +221,14 @@ def _who(endpoint: Endpoint, info: str) -> Answer:
 
     Dragonfly and Valkey also report a redis_version, that of the protocol, so theirs is looked for first.
     """
+    counted = re.search(r"total_connections_received:(\d+)", info)
+    connections = int(counted[1]) if counted else None
     for kind in ("dragonfly", "valkey", "redis"):
         if version := re.search(rf"{kind}_version:(?:df-)?v?([\w.\-]+)", info):
             short = ".".join(version[1].split(".")[:2])
-            return Answer(version[1], "" if kind == endpoint.title.lower() else f"{kind} {short} stand-in")
-    return Answer("unknown")
+            note = "" if kind == endpoint.title.lower() else f"{kind} {short} stand-in"
+            return Answer(version[1], note, connections)
+    return Answer("unknown", connections=connections)
 
 
 def ask(wire: Wire, *words: bytes) -> bytes:

@@ -161,14 +161,16 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
         session = Session(wire, endpoint)
         check_identity(endpoint, str(session.info.get("server_name")))
         version = str(session.info.get("version", "unknown"))
+        number = session.info.get("client_id")  # the server numbers its connections
+        answer = Answer(version, connections=number if isinstance(number, int) else None)
         if endpoint.shared and not session.info.get("jetstream"):
-            return Answer(version, _WITHOUT_JETSTREAM)
+            return answer._replace(note=_WITHOUT_JETSTREAM)
         refusal = refusal_of(session.request("$JS.API.INFO", {}))
         if endpoint.shared and refusal == "jetstream not enabled for account":
-            return Answer(version, _WITHOUT_JETSTREAM)
+            return answer._replace(note=_WITHOUT_JETSTREAM)
         if refusal:
             raise OSError(refusal)
-        return Answer(version)
+        return answer
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:

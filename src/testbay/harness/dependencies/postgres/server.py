@@ -25,6 +25,8 @@ PRISTINE_LOCK = "pristine.lock"  # in a stack's folder: held exclusively while t
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: no such user, a wrong password, no such database.
 _REFUSAL_CODES = (b"28000", b"28P01", b"3D000")
 _REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|does not exist|no password supplied")
+# Of all databases: a test may make one of its own. Before PostgreSQL 14 nothing is counted, and the answer is empty.
+_SESSIONS = "SELECT sum((row_to_json(d)->>'sessions')::bigint) FROM pg_stat_database d"
 _DATA_MOVED_IN = 18
 _HIGH_AVAILABILITY_DATA = str(PurePosixPath("/home", "postgres", "pgdata"))  # of TimescaleDB's image of that name
 _LEAST_NAME = 40  # bytes
@@ -95,14 +97,14 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
     would take a process each time (and importing psycopg longer than the whole start).
     """
     _ask_for_session(endpoint, timeout_s)
-    asked = ["-At", "-c", "SHOW server_version", "-c", "SHOW cluster_name"]
+    asked = ["-At", "-c", "SHOW server_version", "-c", "SHOW cluster_name", "-c", _SESSIONS]
     answer = psql(endpoint, asked, timeout_s=timeout_s)
-    version, _, name = answer.out.strip().partition("\n")
+    version, name, sessions, *_ = [*answer.out.split("\n"), "", "", ""]
     if answer.code != 0 or not version:
         said = answer.err.strip() or "an empty answer"
         raise RefusedError(said) if _REFUSED.search(said) else OSError(said)
     check_identity(endpoint, name)
-    return Answer(version.split()[0])
+    return Answer(version.split()[0], connections=int(sessions) if sessions.isdecimal() else None)
 
 
 def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - the Protocol's
