@@ -217,7 +217,8 @@ def checkout(project: Path) -> None:
     """Make the project a checkout with our tier 2 and a tier 3, on this interpreter's environment."""
     scripts = project / "scripts"
     (scripts / "ci").mkdir(parents=True)
-    shutil.copy(REPOSITORY / "scripts" / "ci" / "run-integration-tests.sh", scripts / "ci")
+    for program in ("run-integration-tests.sh", "passed.py"):
+        shutil.copy(REPOSITORY / "scripts" / "ci" / program, scripts / "ci")
     shutil.copy(REPOSITORY / "scripts" / "bootstrap", scripts / "bootstrap")
     (scripts / "bootstrap").write_text("#!/bin/sh\n", encoding="utf-8")
     (project / ".venv").symlink_to(Path(sys.executable).parent.parent)
