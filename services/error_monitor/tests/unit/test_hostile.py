@@ -41,6 +41,15 @@ def test_repeated(unit: str, prefix: str) -> None:
     assert all(fingerprint(event).key and classify(event).category for event in events)
 
 
+@pytest.mark.parametrize(("before", "unit"), [([], "{\n"), (["web-1 | {"], '  "a": {\n')])
+def test_a_text_of_many_lines_is_in_no_record_that_goes_on(before: list[str], unit: str) -> None:
+    """A collector ships a text of several lines whole: each of its lines would be put behind all those before."""
+    reader = Reader()
+    reader.feed([*before, f"web-1 | {unit * 1000}"])
+
+    assert reader.state().get("pieces", []) == []
+
+
 @pytest.mark.parametrize("unit", ["<a><![CDATA[", "<a>x<b>", ' a="', " ", "</a>"])
 def test_repeated_in_a_record_of_xml(unit: str) -> None:
     """It is read in time too, and is one event."""

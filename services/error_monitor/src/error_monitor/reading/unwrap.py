@@ -87,10 +87,12 @@ class Unwrapper:
         """Keep a line of a record that is spread over several; tell whether no header is to be looked for."""
         key = line.stream + blocks.STREAM
         block = self.pieces.pop(key, None)
-        if block is None and not blocks.begins(line.text):
-            return False
+        if block is None and (line.rest or not blocks.begins(line.text)):
+            return False  # a text of several lines is a whole record, which was tried, or none
         text = line.text
-        is_inside = block is None or (blocks.goes_on(block.text, text) and block.text.count("\n") < blocks.LINES)
+        is_inside = block is None or (
+            not line.rest and blocks.goes_on(block.text, text) and block.text.count("\n") < blocks.LINES
+        )
         if block:
             line.text, line.numbers = f"{block.text}\n{text}"[:PARTIAL_CHARS], (*block.numbers, *line.numbers)
             line.time, line.level = block.time or line.time, block.level or line.level
@@ -101,7 +103,7 @@ class Unwrapper:
         if is_inside and blocks.read(line):
             return True
         line.text, *rest = line.text.split("\n")
-        line.rest = tuple(rest)
+        line.rest = (*rest, *line.rest)
         return False
 
     def _layer(self, line: Line) -> bool:
