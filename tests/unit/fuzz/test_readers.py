@@ -179,7 +179,7 @@ def test_facts_of_tests(folder: Path, text: str) -> None:
     done = results.read(folder)
     results.keep(done, folder)
     results.tests_line(done, 1.0)
-    results.attempts(done, folder, folder)
+    results.relocate(done.attempts, folder, folder)
 
 
 @BOUNDED

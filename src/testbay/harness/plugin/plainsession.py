@@ -49,6 +49,7 @@ class PlainSession(Recorder):
         record = Record(id=folder.name, started=datetime.fromtimestamp(self._began, UTC), **stack)
         record.finished, record.exit_code = datetime.now(UTC).isoformat(), code
         record.duration_s = round(time.time() - self._began, 4)
-        record.attempts = results.attempts(done, self._root, folder.parents[2])
+        results.relocate(done.attempts, self._root, folder.parents[2])
+        record.attempts = done.attempts
         record.planned, record.counts = done.planned, done.counts
         record.save(folder)

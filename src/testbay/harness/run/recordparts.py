@@ -67,6 +67,7 @@ Outcome = Literal["passed", "failed", "skipped", "rerun"]  # of an attempt; reru
 Id = Annotated[str, BeforeValidator(_id)]
 Line = Annotated[str, BeforeValidator(_line)]
 Text = Annotated[str, BeforeValidator(_text)]
+Location = tuple[Line, Annotated[int, Strict()]]  # file and line
 # A clock that was set meanwhile makes any number of them.
 Seconds = Annotated[float, Strict(), AfterValidator(lambda value: min(max(0.0, value), 1e9))]
 Epoch = Annotated[float, Strict(), AfterValidator(lambda value: min(max(0.0, value), 1e11))]
@@ -166,7 +167,7 @@ class Attempt(RecordPart):
     worker: Line = ""
     error: Line = ""
     trace: Text = ""
-    location: tuple[Line, Annotated[int, Strict()]] | None = None
+    location: Location | None = None
     sections: list[tuple[Line, Text]] = []
     reason: Line = ""
     kept: Line = ""

@@ -62,7 +62,8 @@ def test(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence[st
 
 def _record(run: Run, done: Results) -> None:
     run.record.collected, run.record.planned, run.record.counts = done.collected, done.planned, done.counts
-    run.record.attempts = results.attempts(done, run.manifest.root, run.project)
+    results.relocate(done.attempts, run.manifest.root, run.project)
+    run.record.attempts = done.attempts
     run.record.coverage_percent = done.coverage_percent
     results.keep(done, run.dir)
     coveragexml.relocate(run.dir / "coverage.xml", run.manifest.root, run.project)

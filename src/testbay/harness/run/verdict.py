@@ -100,7 +100,7 @@ def only_skipped(results: Results) -> TestsDidNotRunError | None:
     """Return an error if every test was skipped; it shows each reason once, mostly one package that is missing."""
     if not results.counts.get("skipped") or results.counts.keys() - {"skipped", "deselected"}:
         return None
-    reasons = dict.fromkeys([*results.skipped_files, *(test.get("reason", "") for test in results.tests)])
+    reasons = dict.fromkeys([*results.skipped_files, *(attempt.reason for attempt in results.attempts)])
     skipped = results.counts["skipped"]
     return TestsDidNotRunError(
         f"no test ran: {'the only one was' if skipped == 1 else f'all {skipped} were'} skipped",

@@ -88,7 +88,8 @@ def test_all_accounts_agree_with_pytest(
 
     assert read.counts == told, done.stdout
     counted = {word: number for word, number in _without_flaky(told).items() if number}
-    page = RecordedRun.of(record(*read.tests, counts=read.counts))
+    on_record = [attempt.model_dump(exclude_unset=True) for attempt in read.attempts]
+    page = RecordedRun.of(record(*on_record, counts=read.counts))
     assert said(line.replace(" (1 flaky)", "")) == counted
     assert said(", ".join(page.counted.values())) == counted
     failing = {entry.strip().partition("::")[2].partition(": ")[0] for entry in named if "flaky:" not in entry}
@@ -109,7 +110,7 @@ def test_a_test_that_passed_in_the_end_is_flaky_beside_rerunfailures(
     monkeypatch.setenv("TOOL", str(tool("pytest-rerunfailures")))
     run(TESTS, "-p", "pytest_rerunfailures", "--reruns", "2", "-k", "test_flaky")
 
-    attempts = [(t["attempt"], t["outcome"], t.get("error", "")) for t in results.read(tmp_path).tests]
+    attempts = [(one.attempt, one.outcome, one.error) for one in results.read(tmp_path).attempts]
     assert attempts == [(1, "rerun", "AssertionError: the first time"), (2, "passed", "")]
 
 

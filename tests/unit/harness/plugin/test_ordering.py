@@ -20,7 +20,7 @@ def order(folder: Path, files: dict[str, str], durations: dict[str, float], warm
     (folder / "order.json").write_text(json.dumps(durations))
     argv = ["-p", "testbay.pytest_plugin", f"--testbay-order={folder}/order.json", "--testbay-record=tests.jsonl"]
     warm_pytest.run(argv, cwd=folder, environ={**os.environ, **ALONE, "PYTHONPATH": f"{ROOT / 'src'}:"})
-    return [fact["id"].partition("::")[0] for fact in results.read(folder).tests]
+    return [attempt.id.partition("::")[0] for attempt in results.read(folder).attempts]
 
 
 def test_slow_files_come_first_and_groups_stay_together(tmp_path: Path, warm_pytest: Warm) -> None:

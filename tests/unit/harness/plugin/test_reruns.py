@@ -28,8 +28,8 @@ def test_good(): pass
 
 def attempts(folder: Path) -> list[tuple[Any, ...]]:
     """Id, number, outcome and error line of every attempt on record."""
-    tests = results.read(folder).tests
-    return [(t["id"].partition("::")[2], t["attempt"], t["outcome"], t.get("error", "")) for t in tests]
+    found = results.read(folder).attempts
+    return [(one.id.partition("::")[2], one.attempt, one.outcome, one.error) for one in found]
 
 
 def case(folder: Path, name: str) -> list[tuple[str, str | None]]:
@@ -71,8 +71,8 @@ def test_each_attempt_shows_what_it_printed_itself(run: Pytest, tmp_path: Path) 
     """And not what the ones before it did."""
     run("def test_it():\n    print('hello')\n    assert 0\n", "--testbay-reruns", "2")
 
-    sections = [test["sections"] for test in results.read(tmp_path).tests]
-    assert sections == [[["Captured stdout call", "hello\n"]]] * 3
+    sections = [attempt.sections for attempt in results.read(tmp_path).attempts]
+    assert sections == [[("Captured stdout call", "hello\n")]] * 3
 
 
 def test_the_policy_can_be_to_fail(run: Pytest) -> None:

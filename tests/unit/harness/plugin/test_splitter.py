@@ -52,7 +52,7 @@ def test_shards_are_the_whole_together(run: Pytest, tmp_path: Path, workers: lis
 
     assert [sorted(one.collected) for one in done] == [sorted(IDS)] * 3
     assert sorted(chain.from_iterable(one.planned for one in done)) == sorted(IDS)
-    assert [sorted(fact["id"] for fact in one.tests) for one in done] == [sorted(one.planned) for one in done]
+    assert [sorted(attempt.id for attempt in one.attempts) for one in done] == [sorted(one.planned) for one in done]
 
 
 def test_what_ran_last_time_does_not_change_the_split(run: Pytest, tmp_path: Path) -> None:

@@ -6,19 +6,20 @@ import pytest
 
 from testbay.errors import TestsDidNotRunError
 from testbay.harness.run import results, verdict
+from testbay.harness.run.recordparts import Attempt, Outcome
 from testbay.harness.run.results import Results
 
 
-def fact(nodeid: str, outcome: str = "passed", **more: Any) -> dict[str, Any]:
-    return {"id": nodeid, "outcome": outcome, **more}
+def attempt(nodeid: str, outcome: Outcome = "passed", **more: Any) -> Attempt:
+    return Attempt(id=nodeid, outcome=outcome, **more)
 
 
 def phase(nodeid: str, when: str, outcome: str = "passed", **more: Any) -> dict[str, Any]:
     return {"id": nodeid, "when": when, "outcome": outcome, "duration_s": 0.1, "start": 5.0, **more}
 
 
-def ended(nodeid: str, outcome: str = "passed", **more: Any) -> dict[str, Any]:
-    return {"id": nodeid, "attempt": 1, "start": 5.0, "duration_s": 0.1, "when": "call", "outcome": outcome, **more}
+def ended(nodeid: str, outcome: Outcome = "passed", **more: Any) -> Attempt:
+    return attempt(nodeid, outcome, start=5.0, duration_s=0.1, when="call", **more)
 
 
 def run_dir(folder: Path, *facts: Any, coverage: object = None) -> Path:
@@ -33,21 +34,21 @@ def test_a_finished_run_is_read(tmp_path: Path) -> None:
     facts = [{"planned": ["a"]}, {"planned": ["b"]}, phase("a", "call"), phase("b", "call", "failed", error="E")]
     folder = run_dir(tmp_path, *facts, coverage={"totals": {"percent_covered": 84.96}})
 
-    tests = [ended("a"), ended("b", "failed", error="E")]
-    assert results.read(folder) == Results(planned=["a", "b"], tests=tests, coverage_percent=84.96)
+    attempts = [ended("a"), ended("b", "failed", error="E")]
+    assert results.read(folder) == Results(planned=["a", "b"], attempts=attempts, coverage_percent=84.96)
 
 
-def test_the_phases_of_a_test_are_one_fact(tmp_path: Path) -> None:
+def test_the_phases_of_a_test_are_one_attempt(tmp_path: Path) -> None:
     """The phase that failed first decides; what later ones say is added."""
-    said = {"error": "E: stock", "trace": "…", "location": ["test_it.py", 3], "worker": "gw1"}
+    said = {"error": "E: stock", "trace": "…", "location": ("test_it.py", 3), "worker": "gw1"}
     phases = [
         phase("a", "setup"),
         phase("a", "call", "failed", sections=[["shop log", "x"]], **said),
         phase("a", "teardown", "failed", error="E: later", sections=[["shop log during teardown", "y"]]),
     ]
-    sections = [["shop log", "x"], ["shop log during teardown", "y"]]
+    sections = [("shop log", "x"), ("shop log during teardown", "y")]
 
-    assert results.read(run_dir(tmp_path, *phases)).tests == [
+    assert results.read(run_dir(tmp_path, *phases)).attempts == [
         ended("a", "failed", setup_s=0.1, teardown_s=0.1, sections=sections, **said)
     ]
 
@@ -58,25 +59,25 @@ def test_attempts_stay_apart_and_in_order(tmp_path: Path) -> None:
     first = [phase(name, "call", "rerun", error="E") for name in ("a", "b")]
     read = results.read(run_dir(tmp_path, *last, *first))
 
-    assert [(t["id"], t["attempt"], t["outcome"]) for t in read.tests] == [
+    assert [(one.id, one.attempt, one.outcome) for one in read.attempts] == [
         ("a", 1, "rerun"),
         ("a", 2, "passed"),
         ("b", 1, "rerun"),
         ("b", 2, "failed"),
     ]
-    assert [t["id"] for t in read.flaky] == ["a"]
+    assert [one.id for one in read.flaky] == ["a"]
 
 
 def test_a_test_that_was_only_set_up_has_come_to_nothing(tmp_path: Path) -> None:
     """It is not among those that ran."""
-    assert results.read(run_dir(tmp_path, phase("a", "setup"))).tests == []
+    assert results.read(run_dir(tmp_path, phase("a", "setup"))).attempts == []
 
 
 def test_a_crashed_worker_is_a_failed_test(tmp_path: Path) -> None:
     """pytest-xdist names no phase then."""
     crash = {"id": "a", "when": "???", "outcome": "failed", "start": 0, "error": "crashed"}
 
-    assert [t["outcome"] for t in results.read(run_dir(tmp_path, phase("a", "setup"), crash)).tests] == ["failed"]
+    assert [one.outcome for one in results.read(run_dir(tmp_path, phase("a", "setup"), crash)).attempts] == ["failed"]
 
 
 def test_durations_are_of_all_three_phases(tmp_path: Path) -> None:
@@ -90,7 +91,8 @@ def test_durations_are_of_all_three_phases(tmp_path: Path) -> None:
 
     durations = json.loads((tmp_path / "durations.json").read_text(encoding="utf-8"))
     assert durations == {"slow": 0.3, "flaky": 0.1, "skip": 0.1}
-    assert json.loads((tmp_path / "flaky.json").read_text(encoding="utf-8")) == read.flaky
+    kept = json.loads((tmp_path / "flaky.json").read_text(encoding="utf-8"))
+    assert [Attempt.model_validate(entry) for entry in kept] == read.flaky
 
 
 def test_a_killed_run_is_read_as_far_as_it_came(tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_a_killed_run_is_read_as_far_as_it_came(tmp_path: Path) -> None:
     with (folder / "tests.jsonl").open("a", encoding="utf-8") as out:
         out.write('{"id": "b", "outc')
 
-    assert results.read(folder) == Results(planned=["a", "b"], tests=[ended("a")], cut_off=["b"])
+    assert results.read(folder) == Results(planned=["a", "b"], attempts=[ended("a")], cut_off=["b"])
 
 
 def test_a_run_that_never_began_has_no_results(tmp_path: Path) -> None:
@@ -116,25 +118,25 @@ def test_a_damaged_coverage_report_is_none(tmp_path: Path, content: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("tests", "line"),
+    ("attempts", "line"),
     [
         ([], "Tests: none ran in 1.2s"),
-        ([fact("a"), fact("b")], "Tests: 2 passed in 1.2s"),
-        ([fact("a"), fact("b", "skipped")], "Tests: 1 passed, 1 skipped in 1.2s"),
-        ([fact("a"), fact("b", "failed", error="E: x")], "Tests: 1 passed, 1 failed in 1.2s\n   b: E: x"),
-        ([fact("a", "rerun", error="E"), fact("a")], "Tests: 1 passed (1 flaky) in 1.2s\n   flaky: a: E"),
-        ([fact("a", "rerun"), fact("a", "failed", error="E")], "Tests: 1 failed in 1.2s\n   a: E"),
-        ([fact("a", "failed")], "Tests: 1 failed in 1.2s\n   a: "),
+        ([attempt("a"), attempt("b")], "Tests: 2 passed in 1.2s"),
+        ([attempt("a"), attempt("b", "skipped")], "Tests: 1 passed, 1 skipped in 1.2s"),
+        ([attempt("a"), attempt("b", "failed", error="E: x")], "Tests: 1 passed, 1 failed in 1.2s\n   b: E: x"),
+        ([attempt("a", "rerun", error="E"), attempt("a")], "Tests: 1 passed (1 flaky) in 1.2s\n   flaky: a: E"),
+        ([attempt("a", "rerun"), attempt("a", "failed", error="E")], "Tests: 1 failed in 1.2s\n   a: E"),
+        ([attempt("a", "failed")], "Tests: 1 failed in 1.2s\n   a: "),
     ],
 )
-def test_the_closing_line_counts_each_test_once(tests: list[dict[str, Any]], line: str) -> None:
+def test_the_closing_line_counts_each_test_once(attempts: list[Attempt], line: str) -> None:
     """With the failing ids and their first error lines."""
-    assert results.tests_line(Results(tests=tests), 1.23) == line
+    assert results.tests_line(Results(attempts=attempts), 1.23) == line
 
 
 def test_many_failures_are_summed_up() -> None:
     """Twenty are shown; the rest is a number."""
-    lines = results.tests_line(Results(tests=[fact(f"t{n}", "failed") for n in range(25)]), 1).splitlines()
+    lines = results.tests_line(Results(attempts=[attempt(f"t{n}", "failed") for n in range(25)]), 1).splitlines()
 
     assert (lines[0], lines[1], len(lines)) == ("Tests: 25 failed in 1.0s", "   t0: ", 22)
     assert lines[-1] == "   … and 5 more"
@@ -145,7 +147,7 @@ def test_pytests_own_verdict_stands(code: int) -> None:
     """Everything planned was reported, or pytest says itself that it stopped early."""
     planned = ["a"] if code == 0 else ["a", "b"]
 
-    verdict.verify(Results(planned=planned, tests=[fact("a")]), code, Path("t"))
+    verdict.verify(Results(planned=planned, attempts=[attempt("a")]), code, Path("t"))
 
 
 NONE_THERE = """no test was collected in t
@@ -213,7 +215,7 @@ def test_a_run_that_skipped_everything_is_not_green(tmp_path: Path, code: int, s
 
 def test_failed_test_is_red_whatever_exit_code_a_plugin_sets() -> None:
     """The exit code agrees with the closing line, which says why it has to."""
-    found = Results(planned=["a"], tests=[fact("a", "failed", error="E")], counts={"failed": 1}, exit_code=0)
+    found = Results(planned=["a"], attempts=[attempt("a", "failed", error="E")], counts={"failed": 1}, exit_code=0)
 
     assert verdict.verify(found, 0, Path("t")) == 1
     assert results.tests_line(found, 1).splitlines()[1:] == [
@@ -225,7 +227,7 @@ def test_failed_test_is_red_whatever_exit_code_a_plugin_sets() -> None:
 def test_fewer_than_planned_is_not_green() -> None:
     """Whatever the exit code says: os._exit(0) in a test looks like success."""
     with pytest.raises(TestsDidNotRunError) as refused:
-        verdict.verify(Results(planned=["a", "b", "c"], tests=[fact("a")]), 0, Path("t"))
+        verdict.verify(Results(planned=["a", "b", "c"], attempts=[attempt("a")]), 0, Path("t"))
 
     assert str(refused.value).splitlines() == [
         "2 of 3 planned tests did not run",
@@ -260,7 +262,7 @@ SENT = "it was sent by hand, or by a test that signals its own process or proces
 def test_a_killed_pytest_is_named_by_its_signal(code: int, name: str, why: str) -> None:
     """With the test that was running first; a crash is not blamed on the memory."""
     with pytest.raises(TestsDidNotRunError) as refused:
-        verdict.verify(Results(planned=["a", "b"], tests=[ended("a")]), code, Path("t"))
+        verdict.verify(Results(planned=["a", "b"], attempts=[ended("a")]), code, Path("t"))
 
     assert str(refused.value) == (
         f"{name} ended pytest; 1 of 2 tests had not run\n"

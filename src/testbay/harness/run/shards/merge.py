@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, groupby, pairwise
 from pathlib import Path
-from typing import Any
 
 from testbay.errors import TestsDidNotRunError
 from testbay.harness.run import results, verdict
@@ -111,7 +110,7 @@ def _empty(shards: list[Artifact]) -> TestsDidNotRunError | None:
 
 def _died(shard: Artifact) -> TestsDidNotRunError | None:
     """Return an error if a shard ended before all of its tests had."""
-    reported = {fact.id for fact in shard.run.attempts}
+    reported = {attempt.id for attempt in shard.run.attempts}
     silent = [nodeid for nodeid in shard.run.planned if nodeid not in reported]
     ended = shard.run.exit_code is not None if shard.run.planned else shard.run.exit_code == 0
     if shard.run.collected and ended and not silent:
@@ -129,7 +128,7 @@ def _died(shard: Artifact) -> TestsDidNotRunError | None:
 def _why_it_died(shard: Artifact) -> str:
     if shard.run.error:
         return shard.run.error.what
-    not_imported = [f"{fact.id}: {fact.error}" for fact in shard.run.attempts if fact.when == "collect"]
+    not_imported = [f"{one.id}: {one.error}" for one in shard.run.attempts if one.when == "collect"]
     return next(iter(not_imported), "out of memory, a timeout of the job, or -x")
 
 
@@ -159,7 +158,7 @@ def _twice(shards: list[Artifact]) -> TestsDidNotRunError | None:
 
 
 def _ran(shard: Artifact) -> set[str]:
-    return {*shard.run.planned, *(fact.id for fact in shard.run.attempts if fact.when != "collect")}
+    return {*shard.run.planned, *(one.id for one in shard.run.attempts if one.when != "collect")}
 
 
 def _left(shards: list[Artifact]) -> TestsDidNotRunError | None:
@@ -197,7 +196,7 @@ def _results(run: Run, shards: list[Artifact]) -> Results:
     done = Results(
         counts=_counts(shards),
         planned=list(dict.fromkeys(collected)),
-        tests=[fact for shard in shards for fact in _facts(shard)],
+        attempts=[attempt for shard in shards for attempt in shard.run.attempts],
         coverage_percent=results.read(run.dir).coverage_percent,
     )
     denied = done.count("failed") and not done.counts.keys() & {"failed", "error"}
@@ -209,10 +208,6 @@ def _counts(shards: list[Artifact]) -> dict[str, int]:
     counts: Counter[str] = sum((Counter(shard.run.counts) for shard in shards), Counter())
     deselected = max(shard.run.counts.get("deselected", 0) for shard in shards)
     return {**counts, **({"deselected": deselected} if deselected else {})}
-
-
-def _facts(shard: Artifact) -> list[dict[str, Any]]:
-    return [fact.model_dump(exclude_unset=True) for fact in shard.run.attempts]
 
 
 def _fill(run: Run, shards: list[Artifact], done: Results) -> None:
@@ -232,8 +227,7 @@ def _fill(run: Run, shards: list[Artifact], done: Results) -> None:
     starts.sort(key=lambda start: start.duration_s)
     record.startup = list({start.name: start for start in starts}.values())  # of each dependency the slowest
     record.startup_budget_s = max(one.startup_budget_s for one in runs)
-    record.planned, record.counts = done.planned, done.counts
-    record.attempts = [attempt for one in runs for attempt in one.attempts]
+    record.planned, record.counts, record.attempts = done.planned, done.counts, done.attempts
     record.coverage_percent = done.coverage_percent
     record.shards = [_summary(shard) for shard in shards]
 
@@ -264,7 +258,7 @@ def _set_end(run: Run, shards: list[Artifact]) -> None:
 
 def _summary(shard: Artifact) -> RecordedShard:
     """Summarise a shard for the merged record."""
-    done = Results(tests=_facts(shard))
+    done = Results(attempts=shard.run.attempts)
     return RecordedShard(
         shard=shard.name,
         id=shard.run.id,
