@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from testbay import settings as configuration
+from testbay.cli.options import argument
 from testbay.errors import ManifestError
 from testbay.output import Voice
 from testbay.text import nearest
@@ -29,10 +30,10 @@ def _offered(incomplete: str) -> list[str]:
 def explain(
     what: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="WHAT",
-            help="An exit code, an error's message or class, a page, its section, a word; the pages' list if left out.",
-            autocompletion=_offered,
+        argument(
+            "WHAT",
+            "An exit code, an error's message or class, a page, its section, a word; the pages' list if left out.",
+            complete=_offered,
         ),
     ] = None,
 ) -> None:

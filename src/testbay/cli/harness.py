@@ -15,6 +15,8 @@ from testbay.cli.options import (
     EngineOption,
     Service,
     ShardOption,
+    argument,
+    option,
     read_service,
 )
 from testbay.output import Voice
@@ -49,9 +51,7 @@ def run(
 
 @app.command()
 def merge(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER", help="Run folders, or folders of them, as CI downloads artifacts.")
-    ],
+    folders: Annotated[list[Path], argument("FOLDER", "Run folders, or folders of them, as CI downloads artifacts.")],
 ) -> None:
     """Make one run out of the runs of all shards, and check that together they ran every test once.
 
@@ -69,15 +69,9 @@ def merge(
 def report(
     run: Annotated[
         str | None,
-        typer.Argument(
-            metavar="RUN",
-            help="A run's id, a part of it, or its folder; the newest if left out.",
-            autocompletion=completion.runs,
-        ),
+        argument("RUN", "A run's id, a part of it, or its folder; the newest if left out.", complete=completion.runs),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="Write it to this file.", show_default=False)
-    ] = None,
+    output: Annotated[Path | None, option("FILE", "Write it to this file.", "--output")] = None,
     show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Write a run's report: one HTML file with the failures, their logs, a timeline and every test.
@@ -104,16 +98,15 @@ def open_(
     context: typer.Context,
     test: Annotated[
         str | None,
-        typer.Argument(
-            metavar="TEST",
-            help="A failed test's id, a part of it, or its number; the newest one if left out.",
-            autocompletion=completion.failed_tests,
+        argument(
+            "TEST",
+            "A failed test's id, a part of it, or its number; the newest one if left out.",
+            complete=completion.failed_tests,
         ),
     ] = None,
     engine: EngineOption = None,
     archive: Annotated[
-        Path | None,
-        typer.Option("--archive", help="Open the state in this folder, such as one from CI.", metavar="FOLDER"),
+        Path | None, option("FOLDER", "Open the state in this folder, such as one from CI.", "--archive")
     ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Show which tests' state is kept, newest first.")] = False,
 ) -> None:

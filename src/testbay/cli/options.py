@@ -1,6 +1,6 @@
 """The arguments that several commands share, and the service that they name."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,39 +11,35 @@ from testbay import settings as configuration
 from testbay.cli import completion
 from testbay.errors import BayError
 
+Complete = Callable[[str], list[str]]
+
+
+def option(metavar: str, about: str, *names: str, complete: Complete | None = None) -> Any:
+    """An option with a value, of the parameter's name or of `names`; `complete` offers values to a shell."""
+    return typer.Option(*names, metavar=metavar, help=about, autocompletion=complete)
+
+
+def argument(metavar: str, about: str, *, complete: Complete | None = None) -> Any:
+    """A positional argument; `complete` offers values to a shell."""
+    return typer.Argument(metavar=metavar, help=about, autocompletion=complete)
+
+
 Service = Annotated[
     str | None,
-    typer.Argument(
-        metavar="SERVICE",
-        help="A service's name, or its folder; may be left out if the project has only one.",
-        show_default=False,
-        autocompletion=completion.services,
+    argument(
+        "SERVICE",
+        "A service's name, or its folder; may be left out if the project has only one.",
+        complete=completion.services,
     ),
 ]
 EngineOption = Annotated[
     str | None,
-    typer.Option(
-        "--engine",
-        metavar="ENGINE",
-        help="auto, compose or embedded (also TESTBAY_ENGINE).",
-        show_default=False,
-        autocompletion=completion.engines,
-    ),
+    option("ENGINE", "auto, compose or embedded (also TESTBAY_ENGINE).", "--engine", complete=completion.engines),
 ]
-ShardOption = Annotated[
-    str | None,
-    typer.Option(
-        "--shard", metavar="I/N", help="Only this part of the tests (also TESTBAY_SHARD).", show_default=False
-    ),
-]
+ShardOption = Annotated[str | None, option("I/N", "Only this part of the tests (also TESTBAY_SHARD).", "--shard")]
 DurationsOption = Annotated[
     str | None,
-    typer.Option(
-        "--durations",
-        metavar="FILE",
-        help="With --shard: split by these recorded durations (also TESTBAY_DURATIONS).",
-        show_default=False,
-    ),
+    option("FILE", "With --shard: split by these recorded durations (also TESTBAY_DURATIONS).", "--durations"),
 ]
 ColdOption = Annotated[bool, typer.Option("--cold", help="Initialise and migrate from scratch (also TESTBAY_COLD=1).")]
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}

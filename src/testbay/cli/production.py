@@ -10,31 +10,17 @@ import typer
 from testbay import process
 from testbay import settings as configuration
 from testbay.cli import completion
-from testbay.cli.options import Service, errors_aside, read_service
+from testbay.cli.options import Service, argument, errors_aside, option, read_service
 from testbay.output import Voice
 
 app = typer.Typer()
 
-ReportFile = Annotated[
-    Path, typer.Argument(metavar="REPORT", help="What testbay check --json wrote; - for standard input.")
-]
-Branch = Annotated[
-    str | None,
-    typer.Option("--branch", metavar="NAME", help="The history is on this branch of origin.", show_default=False),
-]
-Folder = Annotated[
-    Path | None,
-    typer.Option("--history", metavar="FOLDER", help="The history is in this folder.", show_default=False),
-]
+ReportFile = Annotated[Path, argument("REPORT", "What testbay check --json wrote; - for standard input.")]
+Branch = Annotated[str | None, option("NAME", "The history is on this branch of origin.", "--branch")]
+Folder = Annotated[Path | None, option("FOLDER", "The history is in this folder.", "--history")]
 Ids = Annotated[
     list[str] | None,
-    typer.Option(
-        "--id",
-        metavar="CHECK",
-        help="Only this check; can be given several times.",
-        show_default=False,
-        autocompletion=completion.checks,
-    ),
+    option("CHECK", "Only this check; can be given several times.", "--id", complete=completion.checks),
 ]
 
 
@@ -43,31 +29,17 @@ def check(
     service: Service = None,
     *,
     phase: Annotated[
-        str,
-        typer.Option(
-            help="pre-merge, pre-deploy, post-deploy or scheduled.",
-            metavar="PHASE",
-            show_default=False,
-            autocompletion=completion.phases,
-        ),
+        str, option("PHASE", "pre-merge, pre-deploy, post-deploy or scheduled.", complete=completion.phases)
     ] = "",
     target: Annotated[
         str | None,
-        typer.Option(
-            help="A deployment of the manifest; may be left out if there is only one.",
-            metavar="TARGET",
-            show_default=False,
-            autocompletion=completion.targets,
+        option(
+            "TARGET", "A deployment of the manifest; may be left out if there is only one.", complete=completion.targets
         ),
     ] = None,
     ids: Ids = None,
-    commit: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COMMIT", help="The commit that should answer (also GITHUB_SHA, git).", show_default=False
-        ),
-    ] = None,
-    within: Annotated[str, typer.Option(help="The time for the whole run.", metavar="15m")] = "15m",
+    commit: Annotated[str | None, option("COMMIT", "The commit that should answer (also GITHUB_SHA, git).")] = None,
+    within: Annotated[str, option("15m", "The time for the whole run.")] = "15m",
     folder: Folder = None,
     branch: Branch = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -117,16 +89,10 @@ def incidents(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done and sent; change nothing.")
     ] = False,
-    label: Annotated[str, typer.Option(metavar="LABEL", help="The label of testbay's issues.")] = "testbay-incident",
-    close_after: Annotated[
-        int, typer.Option(metavar="N", help="Close an issue after this many good runs in a row.")
-    ] = 2,
-    reopen_within: Annotated[
-        str, typer.Option(help="Open an issue again if it was closed less than this ago.", metavar="24h")
-    ] = "24h",
-    last_good: Annotated[
-        str, typer.Option(metavar="COMMIT", help="The commit of the last good run.", show_default=False)
-    ] = "",
+    label: Annotated[str, option("LABEL", "The label of testbay's issues.")] = "testbay-incident",
+    close_after: Annotated[int, option("N", "Close an issue after this many good runs in a row.")] = 2,
+    reopen_within: Annotated[str, option("24h", "Open an issue again if it was closed less than this ago.")] = "24h",
+    last_good: Annotated[str, option("COMMIT", "The commit of the last good run.")] = "",
 ) -> None:
     """Make GitHub's issues match a report of checks: open, update and close them; tell Slack (SLACK_WEBHOOK_URL).
 
@@ -149,9 +115,7 @@ def incidents(
 @app.command()
 def history(
     report: ReportFile,
-    to: Annotated[
-        Path | None, typer.Option("--to", metavar="FOLDER", help="Keep it in this folder.", show_default=False)
-    ] = None,
+    to: Annotated[Path | None, option("FOLDER", "Keep it in this folder.", "--to")] = None,
     branch: Branch = None,
 ) -> None:
     """Add a report of checks to the history, in .testbay/history or elsewhere.
@@ -167,22 +131,11 @@ def history(
 
 @app.command()
 def latency(
-    check: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="CHECK", help="A check's id; by default every check, in a line each.", show_default=False
-        ),
-    ] = None,
+    check: Annotated[str | None, argument("CHECK", "A check's id; by default every check, in a line each.")] = None,
     folder: Folder = None,
     branch: Branch = None,
-    slower_than: Annotated[
-        str | None,
-        typer.Option(metavar="20%", help="What counts as slower, instead of the manifest's value.", show_default=False),
-    ] = None,
-    hard_ms: Annotated[
-        float | None,
-        typer.Option(metavar="MS", help="The limit for the newest run, in milliseconds.", show_default=False),
-    ] = None,
+    slower_than: Annotated[str | None, option("20%", "What counts as slower, instead of the manifest's value.")] = None,
+    hard_ms: Annotated[float | None, option("MS", "The limit for the newest run, in milliseconds.")] = None,
 ) -> None:
     """Say whether a check has become slower, and show the runs that say so.
 
@@ -201,12 +154,10 @@ def latency(
 @app.command("status-page")
 def status_page(
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Write it into this folder.")],
+    out: Annotated[Path, option("FOLDER", "Write it into this folder.", "--out")],
     folder: Folder = None,
     branch: Branch = None,
-    title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The title of the page.", show_default=False)
-    ] = None,
+    title: Annotated[str | None, option("TEXT", "The title of the page.")] = None,
 ) -> None:
     """Write a status page: static files with the state and the past of every target.
 
@@ -225,13 +176,8 @@ def status_page(
 @app.command()
 def metrics(
     report: ReportFile,
-    to: Annotated[
-        Path | None,
-        typer.Option("--to", metavar="FILE", help="Write this file, NAME.prom, for node_exporter.", show_default=False),
-    ] = None,
-    push: Annotated[
-        str | None, typer.Option("--push", metavar="URL", help="Push to this Pushgateway.", show_default=False)
-    ] = None,
+    to: Annotated[Path | None, option("FILE", "Write this file, NAME.prom, for node_exporter.", "--to")] = None,
+    push: Annotated[str | None, option("URL", "Push to this Pushgateway.", "--push")] = None,
     folder: Folder = None,
     branch: Branch = None,
 ) -> None:

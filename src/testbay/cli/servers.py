@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from testbay import settings as configuration
+from testbay.cli.options import argument
 from testbay.output import Voice
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
@@ -23,7 +24,7 @@ def servers(context: typer.Context) -> None:
 
 @app.command()
 def add(
-    image: Annotated[str, typer.Argument(help="An image of PostgreSQL: postgres:15.", metavar="IMAGE")],
+    image: Annotated[str, argument("IMAGE", "An image of PostgreSQL: postgres:15.")],
 ) -> None:
     """Fetch the server of an image's major version, verify it and keep it. Example: testbay servers add postgres:15."""
     from testbay.harness import servers as found

@@ -8,7 +8,7 @@ import typer
 
 from testbay import settings as configuration
 from testbay.cli import completion
-from testbay.cli.options import ColdOption, EngineOption, Service, errors_aside, read_service
+from testbay.cli.options import ColdOption, EngineOption, Service, argument, errors_aside, option, read_service
 from testbay.output import Voice
 
 app = typer.Typer()
@@ -20,9 +20,7 @@ def up(
     engine: EngineOption = None,
     cold: ColdOption = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running and return.")] = False,
-    idle: Annotated[
-        str, typer.Option(help="With --keep: end it when it was not used for this long.", metavar="30m")
-    ] = "30m",
+    idle: Annotated[str, option("30m", "With --keep: end it when it was not used for this long.")] = "30m",
 ) -> None:
     """Start a stack (servers, migrated) and hold it until Ctrl-C, or leave it running with --keep.
 
@@ -41,25 +39,19 @@ def up(
 def logs(
     service: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME",
-            help="A service, a stack or a run; everything of this project if left out.",
-            show_default=False,
-            autocompletion=completion.services,
+        argument(
+            "NAME", "A service, a stack or a run; everything of this project if left out.", complete=completion.services
         ),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show new lines, too, until Ctrl-C.")] = False,
-    lines: Annotated[
-        int, typer.Option("--lines", "-n", help="The last N lines of each log; -1 means all.", metavar="N")
-    ] = 50,
+    lines: Annotated[int, option("N", "The last N lines of each log; -1 means all.", "--lines", "-n")] = 50,
     only: Annotated[
         str | None,
-        typer.Option(
+        option(
+            "NAME",
+            "Only this server, such as postgres.",
             "--only",
-            help="Only this server, such as postgres.",
-            metavar="NAME",
-            show_default=False,
-            autocompletion=completion.one_of("postgres", "redis", "valkey", "dragonfly", "nats"),
+            complete=completion.one_of("postgres", "redis", "valkey", "dragonfly", "nats"),
         ),
     ] = None,
 ) -> None:
@@ -93,10 +85,8 @@ def migrate(service: Service = None, engine: EngineOption = None) -> None:
 def down(
     stack: Annotated[
         str | None,
-        typer.Argument(
-            metavar="STACK",
-            help="A stack's id or a service; every stack of this project if left out.",
-            autocompletion=completion.stacks,
+        argument(
+            "STACK", "A stack's id or a service; every stack of this project if left out.", complete=completion.stacks
         ),
     ] = None,
 ) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from testbay import settings as configuration
 from testbay.cli import completion
+from testbay.cli.options import argument, option
 from testbay.output import Voice
 
 app = typer.Typer()
@@ -18,14 +19,7 @@ def init(
     *,
     check: Annotated[bool, typer.Option("--check", help="Run the tests with it at once.")] = False,
     ci: Annotated[
-        str,
-        typer.Option(
-            "--ci",
-            help="Write a workflow, too: github.",
-            metavar="CI",
-            show_default=False,
-            autocompletion=completion.one_of("github"),
-        ),
+        str, option("CI", "Write a workflow, too: github.", "--ci", complete=completion.one_of("github"))
     ] = "",
 ) -> None:
     """Write a manifest for the project in this folder, from its own files. Nothing is overwritten.
@@ -49,18 +43,11 @@ def init(
 @app.command()
 def compose(
     files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="FILE", help="Compose files, later ones over earlier ones; by default the project's."),
+        list[Path] | None, argument("FILE", "Compose files, later ones over earlier ones; by default the project's.")
     ] = None,
     *,
     needs: Annotated[
-        str,
-        typer.Option(
-            "--needs",
-            metavar="NAMES",
-            help="The dependencies to look for, such as postgres,redis=cache; by default all.",
-            show_default=False,
-        ),
+        str, option("NAMES", "The dependencies to look for, such as postgres,redis=cache; by default all.", "--needs")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Do not hide passwords.")] = False,

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from testbay import settings as configuration
+from testbay.cli.options import argument, option
 from testbay.errors import ManifestError
 from testbay.output import Voice
 
 app = typer.Typer()
 
-Folder = Annotated[Path, typer.Option("--history", metavar="FOLDER", help="Where the history is kept.")]
+Folder = Annotated[Path, option("FOLDER", "Where the history is kept.", "--history")]
 _FOLDER = Path(".testbay/watch")
 
 
@@ -28,21 +29,13 @@ def user_name() -> str:
 @app.command()
 def watch(
     services: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="SERVICE", help="The services to watch; by default all with checks."),
+        list[str] | None, argument("SERVICE", "The services to watch; by default all with checks.")
     ] = None,
     *,
-    listen: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Serve the live page there, e.g. 127.0.0.1:8090.", show_default=False),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(metavar="TARGET", help="Only this deployment.", show_default=False)
-    ] = None,
+    listen: Annotated[str | None, option("HOST:PORT", "Serve the live page there, e.g. 127.0.0.1:8090.")] = None,
+    target: Annotated[str | None, option("TARGET", "Only this deployment.")] = None,
     folder: Folder = _FOLDER,
-    lasting: Annotated[
-        str | None, typer.Option("--for", metavar="1h", help="End after this long.", show_default=False)
-    ] = None,
+    lasting: Annotated[str | None, option("1h", "End after this long.", "--for")] = None,
 ) -> None:
     """Run the checks of the phase scheduled around the clock, keep their history, tell people, and serve a live page.
 
@@ -72,15 +65,10 @@ def watch(
 
 @app.command()
 def note(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to add.")],
+    text: Annotated[str, argument("TEXT", "What to add.")],
     *,
-    incident: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="The number of the incident; the newest if left out.", show_default=False),
-    ] = None,
-    by: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who says it; your user name if left out.", show_default=False)
-    ] = None,
+    incident: Annotated[int | None, option("N", "The number of the incident; the newest if left out.")] = None,
+    by: Annotated[str | None, option("NAME", "Who says it; your user name if left out.")] = None,
     folder: Folder = _FOLDER,
 ) -> None:
     """Add a line to an incident's time line on the live page.
