@@ -333,14 +333,26 @@ def open_pool(home: Path, chosen: settings.Settings) -> Pool:
     """Open a pool on the stack in a folder.
 
     Raises:
-        EngineUnavailableError: It does not run any more.
+        EngineUnavailableError: It does not run any more, or its guard does not answer.
     """
     record = registry.read(home)
-    line = lifeline.connect(record, chosen) if "tenancy" in record else None
+    line = lifeline.connect(record, chosen, _GUARD_ANSWERS_S) if "tenancy" in record else None
     if line is None:
-        raise EngineUnavailableError(
-            f"stack {home.name} does not run any more",
-            why="it was ended, or its guard was killed",
-            todo="start the tests again; `testbay ps` shows what runs",
-        )
+        raise _silent(home, record) if registry.is_alive(home) else _ended(home)
     return Pool(home, record, line)
+
+
+def _silent(home: Path, record: Mapping[str, Any]) -> EngineUnavailableError:
+    return EngineUnavailableError(
+        f"the guard of stack {home.name} lives, but did not answer within {_GUARD_ANSWERS_S:g} s",
+        why=f"process {record['guard'][0]} was stopped (SIGSTOP), or this machine is too busy to let it run",
+        todo=f"let it go on (`kill -CONT {record['guard'][0]}`), or end the stack: testbay down {home.name}",
+    )
+
+
+def _ended(home: Path) -> EngineUnavailableError:
+    return EngineUnavailableError(
+        f"stack {home.name} does not run any more",
+        why="it was ended, or its guard was killed",
+        todo="start the tests again; `testbay ps` shows what runs",
+    )

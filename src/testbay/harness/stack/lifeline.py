@@ -8,7 +8,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ _PASSED_ON = ("HOME", "PATH", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", 
 
 _SEND_LIMIT_S = 10.0
 _ENDS_WITHIN_S = 15.0
+_JOINS_WITHIN_S = 2.0
 
 
 class GuardGoneError(EngineUnavailableError):
@@ -150,12 +151,16 @@ def launch(home: Path, settings: Settings, docker_host: str = "") -> Lifeline:
     return Lifeline(ours, guard, log)
 
 
-def connect(record: dict[str, Any], settings: Settings) -> Lifeline | None:
-    """Connect to the guard of a stack by the stack's record; None if it has just ended."""
-    try:
-        channel = socket.create_connection(("127.0.0.1", record["door"]), 2.0)
-        channel.sendall(record["token"].encode() + b"\n")
-        answer = channel.recv(64)
-    except (OSError, KeyError):
-        return None
-    return Lifeline(channel, None, settings.cache_dir / "guard.log") if b"joined" in answer else None
+def connect(record: dict[str, Any], settings: Settings, within_s: float = _JOINS_WITHIN_S) -> Lifeline | None:
+    """Connect to the guard of a stack by the stack's record; None if it has just ended, or is silent for `within_s`."""
+    with ExitStack() as undo:
+        try:
+            channel = undo.enter_context(socket.create_connection(("127.0.0.1", record["door"]), within_s))
+            channel.sendall(record["token"].encode() + b"\n")
+            answer = channel.recv(64)
+        except (OSError, KeyError):
+            return None
+        if b"joined" not in answer:
+            return None
+        undo.pop_all()
+    return Lifeline(channel, None, settings.cache_dir / "guard.log")

@@ -127,7 +127,7 @@ def living(stacks: Path) -> list[dict[str, Any]]:
         EngineUnavailableError: The cache folder is refused.
     """
     cachefolder.check(stacks.parent)
-    records = [read(home) for home in _homes(stacks) if not _is_dead(home)]
+    records = [read(home) for home in _homes(stacks) if is_alive(home)]
     return sorted((r for r in records if r), key=lambda record: record.get("created", 0))
 
 
@@ -141,7 +141,7 @@ def collect_dead(stacks: Path) -> list[tuple[str, list[str]]]:
     if not stacks.is_dir():
         return []
     with _exclusive(stacks):
-        return [(home.name, collect(home)) for home in _homes(stacks) if _is_dead(home)]
+        return [(home.name, collect(home)) for home in _homes(stacks) if not is_alive(home)]
 
 
 def collect(home: Path) -> list[str]:
@@ -259,13 +259,13 @@ def _homes(stacks: Path) -> list[Path]:
     return sorted(entry for entry in stacks.iterdir() if entry.is_dir() and cachefolder.is_ours(entry))
 
 
-def _is_dead(home: Path) -> bool:
-    """Return whether a stack's guard has ended: a guard holds its lock for life."""
+def is_alive(home: Path) -> bool:
+    """Return whether a stack's guard has not ended: a guard holds its lock for life."""
     try:
         with (home / _LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
-        return True
-    except OSError:
         return False
-    return True
+    except OSError:
+        return True
+    return False

@@ -325,6 +325,25 @@ def test_a_stack_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     )
 
 
+def test_a_guard_that_lives_and_does_not_answer_is_not_called_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its process; its connections are accepted and nothing comes."""
+    home = tmp_path / "shop-1"
+    monkeypatch.setattr(pool, "_GUARD_ANSWERS_S", 0.02)
+    with registry.claim(home), socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+        registry.write(home, {"id": home.name, "guard": [7, 1], "door": port, "token": "t", "tenancy": {}})
+        with pytest.raises(EngineUnavailableError) as refused:
+            pool.open_pool(home, Settings(cache_dir=tmp_path))
+
+    assert str(refused.value) == (
+        "the guard of stack shop-1 lives, but did not answer within 0.02 s\n"
+        "  why:      process 7 was stopped (SIGSTOP), or this machine is too busy to let it run\n"
+        "  do:       let it go on (`kill -CONT 7`), or end the stack: testbay down shop-1"
+    )
+
+
 def test_the_header_names_every_server() -> None:
     """And what stands in for what."""
     other = Endpoint(name="dragonfly", title="Dragonfly", host="h", port=1, version="6.2", note="redis 6.2 stand-in")
