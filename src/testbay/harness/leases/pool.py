@@ -336,7 +336,9 @@ def open_pool(home: Path, chosen: settings.Settings) -> Pool:
         EngineUnavailableError: It does not run any more, or its guard does not answer.
     """
     record = registry.read(home)
-    line = lifeline.connect(record, chosen, _GUARD_ANSWERS_S) if "tenancy" in record else None
+    if "tenancy" not in record:
+        raise _ended(home)
+    line = lifeline.connect(record, chosen, _GUARD_ANSWERS_S)
     if line is None:
         raise _silent(home, record) if registry.is_alive(home) else _ended(home)
     return Pool(home, record, line)

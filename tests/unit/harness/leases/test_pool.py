@@ -333,7 +333,7 @@ def test_a_guard_that_lives_and_does_not_answer_is_not_called_ended(
     monkeypatch.setattr(pool, "_GUARD_ANSWERS_S", 0.02)
     with registry.claim(home), socket.create_server(("127.0.0.1", 0)) as door:
         port = door.getsockname()[1]
-        registry.write(home, {"id": home.name, "guard": [7, 1], "door": port, "token": "t", "tenancy": {}})
+        registry.write(home, {"id": home.name, "guard": [7, "t"], "door": port, "token": "t", "tenancy": {}})
         with pytest.raises(EngineUnavailableError) as refused:
             pool.open_pool(home, Settings(cache_dir=tmp_path))
 
