@@ -6,7 +6,7 @@ import platform
 import pwd
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +25,7 @@ from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.load import load_manifest
 from testbay.manifest.project import compose_files, find_project, service_folders
+from testbay.manifest.service import Manifest
 from testbay.output import Voice
 from testbay.settings import Settings
 from testbay.text import plural
@@ -40,11 +41,69 @@ class _Native(NamedTuple):
     exit_code: int = 0
 
 
+class _Surroundings:
+    """The project around a folder, as far as it can be read; its findings say what cannot."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.settings = settings
+        self.folders: dict[str, Path] = {}
+        self.manifests: list[Manifest] = []
+        self.files: list[list[Path]] = []  # the compose files of each service; the usual one before the first service
+        self.fault: BayError | None = None
+        try:
+            self.project = find_project(folder)
+            self.folders = service_folders(self.project)
+        except BayError as error:
+            self.fault = error
+            return
+        for place in self.folders.values():
+            with contextlib.suppress(BayError):
+                self._add(load_manifest(place))
+        self.files = self.files or [reader.find(self.project, settings.environ) or [self.project / TEST_FILE]]
+
+    def _add(self, manifest: Manifest) -> None:
+        self.manifests.append(manifest)
+        files = compose_files(manifest, self.project, self.settings.environ)
+        self.files += [files] if files not in self.files else []
+
+    @property
+    def needed(self) -> Collection[str]:
+        """The dependencies of the services; every known one if no service can be read."""
+        return {name for manifest in self.manifests for name in manifest.needs} or ROOMS.keys()
+
+    def service_of(self, room: Dependency) -> ComposeService | None:
+        """Find the compose service of a room."""
+        for files in self.files:
+            with contextlib.suppress(BayError):
+                services = reader.read(files, self.settings.environ, self.settings.cache_dir).services
+                if found := next((service for service in services if room_of(service) is room), None):
+                    return found
+        return None
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what a run would meet: its compose files, its services, its secrets."""
+        if self.fault is not None:
+            yield _refused(self.fault)
+            return
+        for files in self.files:
+            yield _finding(partial(_compose, files, self.settings))
+        for name, place in self.folders.items():
+            yield _finding(partial(_service, name, place, self.project, self.settings))
+        if not self.folders:
+            place = self.project / "services"
+            yield False, f"no service here; `testbay init` writes a manifest, or a folder in {place} has one"
+        secrets: dict[str, bool] = {}
+        for manifest in self.manifests:
+            secrets |= manifest.secrets_set(self.settings.environ)
+        for name, present in sorted(secrets.items()):
+            yield True, f"secret {name}: " + ("set" if present else "not set (recorded answers at home)")
+
+
 def report(settings: Settings, folder: Path, voice: Voice) -> int:
     """Print all findings; return 0 if an engine can run the project here, else the exit code of what is wrong."""
-    files = _compose_files(folder, settings)
-    native = {name: _embedded(room, files, settings) for name, room in ROOMS.items()}
-    has_docker, docker = _compose_engine(settings)
+    around = _Surroundings(folder, settings)
+    native = {name: _embedded(room, around) for name, room in ROOMS.items()}
+    has_docker, docker = _finding(partial(_compose_engine, settings))
     _say(voice, "This machine", _machine(settings))
     _say(voice, "Engine embedded", ((not server.exit_code, server.text) for server in native.values()))
     voice.say("Engine compose")
@@ -52,16 +111,15 @@ def report(settings: Settings, folder: Path, voice: Voice) -> int:
         voice.verdict(docker, good=True)
     else:
         voice.detail(f"not here: {docker}")  # nothing is broken: embedded needs no Docker
-    needed = _needed(folder) or ROOMS.keys()
-    voice.say(f"Engine auto takes {_auto(files, needed, settings) if has_docker else f'embedded: {docker}'}")
-    project = list(_project(settings, folder, files))
+    voice.say(f"Engine auto takes {_auto(around) if has_docker else f'embedded: {docker}'}")
+    project = list(around.findings())
     _say(voice, "Project", project)
-    missing = [native[name] for name in needed if name in native and native[name].exit_code and not has_docker]
+    missing = [native[name] for name in around.needed if name in native and native[name].exit_code and not has_docker]
     if is_whole := all(good for good, _ in project):
         _say_verdict(voice, [server.title for server in missing])
     if missing:
         return missing[0].exit_code
-    return 0 if is_whole or not _folders(folder) else ManifestError.exit_code
+    return 0 if is_whole or not around.folders else ManifestError.exit_code
 
 
 def _say_verdict(voice: Voice, lacks: Sequence[str]) -> None:
@@ -72,32 +130,14 @@ def _say_verdict(voice: Voice, lacks: Sequence[str]) -> None:
         voice.verdict("This project can run here: testbay run", good=True)
 
 
-def _folders(folder: Path) -> dict[str, Path]:
-    """The folders of the project's services by name; empty outside of a project."""
-    with contextlib.suppress(BayError):
-        return service_folders(find_project(folder))
-    return {}
-
-
-def _auto(files: list[list[Path]], needed: Iterable[str], settings: Settings) -> str:
+def _auto(around: _Surroundings) -> str:
     """The engine that `auto` would choose if Docker answers, with the reason; no image is pulled."""
-    found = daemon.find(settings.environ)
-    rooms = [ROOMS[name] for name in needed if name in ROOMS]
-    services = [next(_services_of(room, files, settings), None) for room in rooms]
-    images = [service.image for service in services if service and not service.build]
-    missing = daemon.missing_images(found, images)
+    found = daemon.find(around.settings.environ)
+    services = [around.service_of(ROOMS[name]) for name in around.needed if name in ROOMS]
+    missing = daemon.missing_images(found, [one.image for one in services if one and not one.build])
     if not missing:
         return f"compose: Docker {found.version} answers and has the images"
     return f"compose once {', '.join(missing)} can be pulled, else embedded"
-
-
-def _needed(folder: Path) -> set[str]:
-    """List the dependencies of the project's services; empty if no service can be read."""
-    found: set[str] = set()
-    with contextlib.suppress(BayError):
-        for place in _folders(folder).values():
-            found |= set(load_manifest(place).needs)
-    return found
 
 
 def _say(voice: Voice, title: str, findings: Iterable[Finding]) -> None:
@@ -138,26 +178,11 @@ def _writable(folder: Path) -> bool:
         return False
 
 
-def _compose_files(folder: Path, settings: Settings) -> list[list[Path]]:
-    """The compose files of the project's services, each once; the usual one before the first service."""
-    try:
-        project = find_project(folder)
-        places = service_folders(project).values()
-    except BayError:
-        return []  # the project's own lines say why
-    found: list[list[Path]] = []
-    for place in places:
-        with contextlib.suppress(BayError):
-            files = compose_files(load_manifest(place), project, settings.environ)
-            found += [files] if files not in found else []
-    return found or [reader.find(project, settings.environ) or [project / TEST_FILE]]
-
-
-def _embedded(room: Dependency, files: list[list[Path]], settings: Settings) -> _Native:
-    service = next(_services_of(room, files, settings), ComposeService(key=room.NAME, image=room.IMAGES[0]))
+def _embedded(room: Dependency, around: _Surroundings) -> _Native:
+    service = around.service_of(room) or ComposeService(key=room.NAME, image=room.IMAGES[0])
     title = title_of(service, room)
     try:
-        server = room.find(service, settings.environ)
+        server = room.find(service, around.settings.environ)
     except BayError as error:
         return _Native(title, f"{title}: {error.what}; {error.todo}", error.exit_code)
     if room.NAME == "postgres" and not process.is_root() and not _has_name():
@@ -188,45 +213,14 @@ def _running(settings: Settings) -> Finding:
     return True, f"{plural(count, 'stack')} of yours running" + (" (testbay ps)" if count else "")
 
 
-def _services_of(room: Dependency, files: list[list[Path]], settings: Settings) -> Iterator[ComposeService]:
-    for project in files:
-        with contextlib.suppress(BayError):
-            yield from (
-                s for s in reader.read(project, settings.environ, settings.cache_dir).services if room_of(s) is room
-            )
-
-
-def _compose_engine(settings: Settings) -> Finding:
-    try:
-        found = daemon.find(settings.environ)
-    except BayError as error:
-        return False, f"{error.what}; {error.todo}"
+def _compose_engine(settings: Settings) -> str:
+    found = daemon.find(settings.environ)
     rootless = ", rootless" if found.rootless else ""
-    return True, f"Docker {found.version}{rootless}, Compose {found.compose_version} at {found.address}"
+    return f"Docker {found.version}{rootless}, Compose {found.compose_version} at {found.address}"
 
 
 def _short(path: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _project(settings: Settings, folder: Path, files: list[list[Path]]) -> Iterator[Finding]:
-    try:
-        project = find_project(folder)
-        folders = service_folders(project)
-    except BayError as error:
-        yield False, f"{error.what}; {error.todo}"
-        return
-    for each in files:
-        yield _finding(partial(_compose, each, settings))
-    for name, place in folders.items():
-        yield _finding(partial(_service, name, place, project, settings))
-    if not folders:
-        yield (
-            False,
-            f"no service here; `testbay init` writes a manifest, or a folder in {project / 'services'} has one",
-        )
-    for name, present in sorted(_secrets(folders, settings).items()):
-        yield True, f"secret {name}: " + ("set" if present else "not set (recorded answers at home)")
 
 
 def _compose(files: list[Path], settings: Settings) -> str:
@@ -249,12 +243,8 @@ def _finding(tell: Callable[[], str]) -> Finding:
     try:
         return True, tell()
     except BayError as error:
-        return False, f"{error.what}; {error.todo}"
+        return _refused(error)
 
 
-def _secrets(folders: dict[str, Path], settings: Settings) -> dict[str, bool]:
-    found: dict[str, bool] = {}
-    for place in folders.values():
-        with contextlib.suppress(BayError):  # its own line said so
-            found |= load_manifest(place).secrets_set(settings.environ)
-    return found
+def _refused(error: BayError) -> Finding:
+    return False, f"{error.what}; {error.todo}"
