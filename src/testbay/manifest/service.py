@@ -3,7 +3,7 @@
 import fnmatch
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -173,20 +173,26 @@ class Manifest(_Strict):
     def _consistent(self) -> "Manifest":
         if self.migrations and self.migrate:
             raise ValueError("migrations and migrate exclude each other: a folder of SQL, or a command")
-        if self.migrations and "postgres" not in self.needs:
-            raise ValueError("migrations needs 'postgres' in needs")
-        if self.nats.streams and "nats" not in self.needs:
-            raise ValueError("nats.streams needs 'nats' in needs")
-        for word in self.exports:
-            if (needed := conventions.SETS[word][0]) not in self.needs:
-                raise ValueError(f"exports: {word!r} needs {needed!r} in needs")
-        for key, named in {"ports": [*self.ports], "services": [*self.services]}.items():
-            if unneeded := [name for name in named if name not in self.needs]:
-                raise ValueError(f"{key}: {unneeded[0]!r} is not in needs")
-        for check in self.check:
-            if strange := [name for name in check.without if name not in self.needs]:
-                raise ValueError(f"check {check.id!r}: without {strange[0]!r}, which is not in needs")
+        for name, message in self._presupposed():
+            if name not in self.needs:
+                raise ValueError(message)
         return self
+
+    def _presupposed(self) -> Iterator[tuple[str, str]]:
+        """Yield each dependency that a key presupposes, with the message for its absence from `needs`."""
+        if self.migrations:
+            yield "postgres", "migrations needs 'postgres' in needs"
+        if self.nats.streams:
+            yield "nats", "nats.streams needs 'nats' in needs"
+        for word in self.exports:
+            needed = conventions.SETS[word][0]
+            yield needed, f"exports: {word!r} needs {needed!r} in needs"
+        for key, named in {"ports": [*self.ports], "services": [*self.services]}.items():
+            for name in named:
+                yield name, f"{key}: {name!r} is not in needs"
+        for check in self.check:
+            for name in check.without:
+                yield name, f"check {check.id!r}: without {name!r}, which is not in needs"
 
     def secrets_set(self, environ: Mapping[str, str]) -> dict[str, bool]:
         """Map each secret to whether the environment has it; for `APP_*`, whether it has any such variable."""

@@ -50,14 +50,20 @@ def test(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence[st
         if not _SHOWS & set(pytest_args):
             code = verdict.verify(done, code, run.collect or run.manifest.root)
         good = code == 0
-        if good and done.count("passed") and not done.elsewhere and not registry.has_been_leased(stack.home):
-            for line in connections.missed(stack.endpoints.values(), accepted):
-                run.voice.detail(f"note: {line}")
+        if good and done.count("passed") and not done.elsewhere:
+            _note_unasked(run, stack, accepted)
     finally:
         done = results.read(run.dir) if done is None else done
         _record(run, done)
         _close(run, done, stack.request.interpreter, time.monotonic() - began, good=good)
     return code
+
+
+def _note_unasked(run: Run, stack: Stack, accepted: Mapping[str, int]) -> None:
+    """Name the servers that accepted no connection since; a test that held a lease had one."""
+    if not registry.has_been_leased(stack.home):
+        for line in connections.missed(stack.endpoints.values(), accepted):
+            run.voice.detail(f"note: {line}")
 
 
 def _record(run: Run, done: Results) -> None:

@@ -18,23 +18,28 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
     Raises:
         TestsDidNotRunError: pytest was killed, nothing was collected, or some tests never reported.
     """
-    silent = results.silent
     if code < 0 or (results.cut_off and code > 0):
         raise _cut_off(results, code)
     if code == _NO_TESTS_COLLECTED and results.is_empty_shard:
         return 0
     if code == _NO_TESTS_COLLECTED or (code == 0 and not results.planned):
         raise _nothing_ran(results, tests_dir)
-    if code == 0 and silent:
-        raise TestsDidNotRunError(
-            f"{len(silent)} of {len(results.planned)} planned tests did not run",
-            why=f"pytest ended early with exit code 0: {results.ended or 'a plugin, os._exit or a crashed worker'}",
-            todo="see `addopts` and PYTEST_ADDOPTS" if results.ended.startswith("--") else "run them alone",
-            evidence="\n".join(silent[:SHOWN]),
-        )
-    if code == 0 and not results.collected and (nothing := only_skipped(results)):
+    if code:
+        return code
+    if results.silent:
+        raise _left(results)
+    if not results.collected and (nothing := only_skipped(results)):
         raise nothing
-    return code or results.exit_code or (_TESTS_FAILED if results.is_red else 0)
+    return results.exit_code or (_TESTS_FAILED if results.is_red else 0)
+
+
+def _left(results: Results) -> TestsDidNotRunError:
+    return TestsDidNotRunError(
+        f"{len(results.silent)} of {len(results.planned)} planned tests did not run",
+        why=f"pytest ended early with exit code 0: {results.ended or 'a plugin, os._exit or a crashed worker'}",
+        todo="see `addopts` and PYTEST_ADDOPTS" if results.ended.startswith("--") else "run them alone",
+        evidence="\n".join(results.silent[:SHOWN]),
+    )
 
 
 def _cut_off(results: Results, code: int) -> TestsDidNotRunError:

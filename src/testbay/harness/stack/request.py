@@ -202,20 +202,11 @@ def decide(
     services, helpers = selection.servers, selection.helpers
     # The ports do not matter here: a wrong name in the manifest's `env` is refused before the start.
     exports.exports({name: ROOMS[name].endpoint(service, 0) for name, service in services.items()}, manifest.mapped, {})
-    if services or helpers:
-        choice = choose(settings, [*services.values(), *helpers], progress)
-    else:
-        choice = Choice("embedded", "it needs nothing", None)
-    notices = [f"left out: {', '.join(selection.left_out)}"] if selection.left_out else []
-    if choice.engine == "embedded":
-        notices += [f"{one.key} ({one.image}): embedded has no room for it, so it does not run" for one in helpers]
-    else:
-        notices += containers.left_out(services, helpers)
+    started = [*services.values(), *helpers]
+    choice = choose(settings, started, progress) if started else Choice("embedded", "it needs nothing", None)
     servers = _servers(services, choice, settings)
     if choice.engine == "embedded" and "postgres" in servers and _insists_on_rounds(manifest, settings):
         servers["postgres"] = replace(servers["postgres"], hash_rounds=_ROUNDS)
-    notices += _notes(services, servers, choice.engine)
-    notices += passwords.notes(manifest, services, helpers, choice.engine)
     return Request(
         manifest=manifest,
         project=project,
@@ -229,8 +220,23 @@ def decide(
         replay=manifest.replay is not None and not settings.environ.get(manifest.replay.secret),
         # The address alone does not reach an engine on TCP that wants certificates: there the context stays in charge.
         docker_host=choice.daemon.address if choice.daemon and choice.daemon.address.startswith("unix:") else "",
-        notices=tuple(notices),
+        notices=(
+            *_left_out(selection, choice.engine),
+            *_notes(services, servers, choice.engine),
+            *passwords.notes(manifest, services, helpers, choice.engine),
+        ),
     )
+
+
+def _left_out(selection: Selection, engine: str) -> Iterator[str]:
+    """Yield notes on services and mounts of the compose file that the stack does without."""
+    if selection.left_out:
+        yield f"left out: {', '.join(selection.left_out)}"
+    if engine == "embedded":
+        for one in selection.helpers:
+            yield f"{one.key} ({one.image}): embedded has no room for it, so it does not run"
+    else:
+        yield from containers.left_out(selection.servers, selection.helpers)
 
 
 def _insists_on_rounds(manifest: Manifest, settings: Settings) -> bool:

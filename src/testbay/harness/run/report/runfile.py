@@ -20,12 +20,14 @@ def find(project: Path, asked: str | None) -> Path:
     runs = sorted(folder for folder in base.glob("*") if (folder / runfolder.RECORD).is_file())
     if not runs:
         raise ManifestError(f"{base}: no run is recorded here", todo="make one: testbay run")
-    found = [run for run in runs if run.name == asked] or [run for run in runs if (asked or "") in run.name]
-    if not found or (asked and len(found) > 1):
+    if not asked:
+        return runs[-1]
+    found = [run for run in runs if run.name == asked] or [run for run in runs if asked in run.name]
+    if len(found) != 1:
         what = f"{len(found)} runs have {asked!r} in their id" if found else f"no run has {asked!r} in its id"
         newest = ", ".join(run.name for run in (found or runs)[-5:])
         raise ManifestError(what, why=f"the newest: {newest}", todo="name one of them, or a run's folder")
-    return found[-1]
+    return found[0]
 
 
 def read(folder: Path, mask: Mask = str) -> RecordedRun:

@@ -223,13 +223,18 @@ def _fill(run: Run, shards: list[Artifact], done: Results) -> None:
     record.steps += [
         _later(step, _offset_s(shard, shards), f" [{shard.name}]") for shard in shards for step in shard.run.steps
     ]
-    starts = [_later(start, _offset_s(shard, shards)) for shard in shards for start in shard.run.startup]
-    starts.sort(key=lambda start: start.duration_s)
-    record.startup = list({start.name: start for start in starts}.values())  # of each dependency the slowest
+    record.startup = _slowest_starts(shards)
     record.startup_budget_s = max(one.startup_budget_s for one in runs)
     record.planned, record.counts, record.attempts = done.planned, done.counts, done.attempts
     record.coverage_percent = done.coverage_percent
     record.shards = [_summary(shard) for shard in shards]
+
+
+def _slowest_starts(shards: list[Artifact]) -> list[RecordedStep]:
+    """The slowest start of each dependency."""
+    starts = [_later(start, _offset_s(shard, shards)) for shard in shards for start in shard.run.startup]
+    starts.sort(key=lambda start: start.duration_s)
+    return list({start.name: start for start in starts}.values())
 
 
 def _joined(texts: Iterable[str]) -> str:
