@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,13 +35,20 @@ class Daemon:
             EngineUnavailableError: The engine stopped answering.
         """
         import docker
-        from docker.errors import DockerException, NotFound
+        from docker.errors import APIError, DockerException, NotFound
 
         try:
             with closing(docker.DockerClient(self.address, version=self.api_version, timeout=30)) as client:
                 yield client
         except (NotFound, EngineUnavailableError):
             raise
+        except APIError as error:
+            raise EngineUnavailableError(
+                f"the Docker engine at {self.address} answers with an error",
+                why="its own words stand under evidence",
+                todo="correct what they name, or use --engine embedded",
+                evidence=str(error.explanation or error),
+            ) from None
         except (DockerException, OSError) as error:
             raise _unreachable(self.address, str(error)) from None
 
@@ -114,8 +122,12 @@ def _unreachable(address: str, output: str) -> EngineUnavailableError:
 
 
 def missing_images(daemon: Daemon, images: list[str]) -> list[str]:
-    """List the images that are not on this machine."""
-    from docker.errors import ImageNotFound
+    """List the images that are not on this machine.
+
+    Raises:
+        EngineUnavailableError: An image has a name that Docker does not take.
+    """
+    from docker.errors import APIError, ImageNotFound
 
     missing = []
     with daemon.client() as client:
@@ -124,6 +136,10 @@ def missing_images(daemon: Daemon, images: list[str]) -> list[str]:
                 client.images.get(image)
             except ImageNotFound:
                 missing.append(image)
+            except APIError as error:
+                if error.status_code == HTTPStatus.BAD_REQUEST:
+                    raise _not_a_name(image, str(error.explanation)) from None
+                raise
     return missing
 
 
@@ -166,6 +182,15 @@ def _not_pullable(image: str, output: str) -> EngineUnavailableError:
         f"image {image} is not here and cannot be pulled",
         why="the registry cannot be reached, or does not have it, or wants a login",
         todo=f"`docker pull {image}` by hand, after `docker login` if it is private; or --engine embedded",
+        evidence=output,
+    )
+
+
+def _not_a_name(image: str, output: str) -> EngineUnavailableError:
+    return EngineUnavailableError(
+        f"{image!r} is not the name of an image",
+        why="a variable in the compose file's `image:` that is not set leaves a gap",
+        todo="set it in the shell or in .env, or give it a default: ${TAG:-16}; or --engine embedded",
         evidence=output,
     )
 

@@ -48,9 +48,9 @@ def document(
     shared = _shared_volumes(everyone)
     services = {}
     for name, service in servers.items():
-        services[service.key] = _mounted(_plain(service, chosen), [*_server_mounts(name, service, shared)])
+        services[service.key] = _mounted(service, chosen, [*_server_mounts(name, service, shared)])
     for service in helpers:
-        services[service.key] = _mounted(_plain(service, chosen), [*_helper_mounts(service, shared)])
+        services[service.key] = _mounted(service, chosen, [*_helper_mounts(service, shared)])
     mounts = [mount for service in services.values() for mount in service.get("volumes", ())]
     document: dict[str, Any] = {"services": services}
     volumes: dict[str, Any] = {mount["source"]: {} for mount in mounts if mount["type"] == "volume"}
@@ -79,12 +79,32 @@ def _shared_volumes(services: Sequence[ComposeService]) -> set[str]:
     return {name for one in users for name in one if name and sum(name in other for other in users) > 1}
 
 
-def _mounted(service: dict[str, Any], mounts: list[dict[str, Any]]) -> dict[str, Any]:
+def _mounted(service: ComposeService, chosen: set[str], mounts: list[dict[str, Any]]) -> dict[str, Any]:
     """The service with its mounts; a RAM disk that belongs to a user is one of `tmpfs`, which alone can say so."""
+    made = _plain(service, chosen)
     owned = [mount["owned"] for mount in mounts if "owned" in mount]
-    others = [mount for mount in mounts if "owned" not in mount]
-    more = {"tmpfs": [*service.get("tmpfs", ()), *owned]} if owned else {}
-    return service | more | ({"volumes": others} if others else {})
+    targets = {mount["target"] for mount in mounts} | {entry.partition(":")[0] for entry in service.tmpfs}
+    targets |= {granted.target for granted in (*service.configs, *service.secrets)}
+    others = [part for mount in mounts if "owned" not in mount for part in _with_places(mount, targets)]
+    more = {"tmpfs": [*made.get("tmpfs", ()), *owned]} if owned else {}
+    return made | more | ({"volumes": others} if others else {})
+
+
+def _with_places(mount: dict[str, Any], targets: set[str]) -> Iterator[dict[str, Any]]:
+    """Mount a folder entry by entry if it lacks the place of another mount: Docker cannot make one in it, read-only."""
+    source, target = Path(mount.get("source", "")), PurePosixPath(mount["target"])
+    inside = [PurePosixPath(other).relative_to(target) for other in targets if _is_below(other, target)]
+    if mount["type"] != "bind" or not source.is_dir() or all((source / place).exists() for place in inside):
+        yield mount
+        return
+    for entry in sorted(source.iterdir()):
+        own = str(target / entry.name)
+        if own not in targets and entry.exists():
+            yield from _with_places(mount | {"source": str(entry), "target": own}, targets)
+
+
+def _is_below(path: str, folder: PurePosixPath) -> bool:
+    return PurePosixPath(path) != folder and PurePosixPath(path).is_relative_to(folder)
 
 
 def variables(services: Sequence[ComposeService]) -> dict[str, str]:

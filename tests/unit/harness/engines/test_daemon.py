@@ -1,7 +1,10 @@
 """What is said when Docker is not there, not ours, or not enough; `docker` is a small program of each kind."""
 
 import gc
+import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -138,6 +141,35 @@ def test_engine_that_the_sdk_cannot_reach_is_no_crash(docker: FakeDocker, tmp_pa
     with pytest.raises(EngineUnavailableError, match=f"no Docker engine answers at {SOCKET}"):
         choice.choose(settings.load(engine="compose", environ=environ), services, lambda _: None)
     gc.collect()  # the SDK leaves the socket of a failed connection to the collector: let it complain here, not later
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "what"),
+    [
+        (400, "no such image: postgres:: invalid reference format", "'postgres:' is not the name of an image"),
+        (500, "no space left on device", "the Docker engine at tcp://127.0.0.1:{port} answers with an error"),
+    ],
+)
+def test_an_engine_that_refuses_is_not_called_absent(docker: FakeDocker, status: int, said: str, what: str) -> None:
+    """It answers: with its own words, and an empty variable in an image's name is told as such."""
+
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps({"message": said}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        found = daemon.find(docker.answers(context=(f"tcp://127.0.0.1:{server.server_port}", "", 0)))
+        with pytest.raises(EngineUnavailableError) as caught:
+            daemon.missing_images(found, ["postgres:"])
+        server.shutdown()
+
+    assert (caught.value.what, caught.value.evidence) == (what.format(port=server.server_port), said)
 
 
 def test_a_path_with_a_folder_of_somebody_elses_is_a_machine_without_docker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,26 @@ def test_a_mount_of_configuration_is_read_only(tmp_path: Path) -> None:
     ]
 
 
+def test_a_mount_within_a_folder_finds_its_place(tmp_path: Path) -> None:
+    """Docker would make it in the folder, which is read-only: so its entries are mounted, one by one."""
+    for name in ("init/1.sql", "init/sub/2.sql", "more.sh"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "init/gone").symlink_to("nowhere")
+    folder = "/docker-entrypoint-initdb.d"
+    volumes = (
+        Volume(type="bind", source=str(tmp_path / "init"), target=folder),
+        Volume(type="bind", source=str(tmp_path / "more.sh"), target=f"{folder}/sub/9.sh"),
+    )
+    made = document(service(volumes=volumes, tmpfs=(f"{folder}/tmp:mode=1777",)))["services"]["db"]["volumes"]
+
+    assert [(mount["target"], mount.get("source")) for mount in made[:-1]] == [
+        (f"{folder}/1.sql", str(tmp_path / "init/1.sql")),
+        (f"{folder}/sub/2.sql", str(tmp_path / "init/sub/2.sql")),
+        (f"{folder}/sub/9.sh", str(tmp_path / "more.sh")),
+    ]
+
+
 def test_an_image_that_does_not_begin_as_root_gets_a_fresh_volume() -> None:
     """A RAM disk belongs to root; a volume of the stack's own takes the folder's owner, and goes with the stack."""
     folder = ROOMS["postgres"].described(service(image="timescale/timescaledb-ha:pg16")).data[0]
