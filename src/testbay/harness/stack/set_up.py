@@ -148,7 +148,7 @@ def _environment(stack: Stack, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _failed(script: image.Script, message: str, output: str) -> BayError:
-    if lacking := complaints.lacking_extension(f"{image.INIT_FOLDER}/{script.name}", output):
+    if lacking := complaints.lacking(f"{image.INIT_FOLDER}/{script.name}", output):
         return lacking
     source = script.source if isinstance(script.source, Path) else "the compose file"
     return MigrationError(

@@ -82,7 +82,7 @@ def _passed(root: Path, environ: Mapping[str, str]) -> str:
 
 
 def _command_failed(what: str, command: str, code: int, output: str, passed: str) -> BayError:
-    if lacking := complaints.lacking_extension("`migrate`", output):
+    if lacking := complaints.lacking("`migrate`", output):
         return lacking
     by_hand = f"sh -c {shlex.quote(command)}" if commandline.needs_shell(command) else command
     return MigrationError(

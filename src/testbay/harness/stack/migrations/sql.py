@@ -174,7 +174,7 @@ def _failed(file: Path, output: str) -> BayError:
     else:
         where = f" at line {place['line']}" + ("" if place["file"] == file.name else f" of {place['file']}")
         message = place["message"]
-    if lacking := complaints.lacking_extension(file.name, output):
+    if lacking := complaints.lacking(file.name, output):
         return lacking
     by_server = place is not None and ": error:" not in place[0]
     return MigrationError(

@@ -153,6 +153,49 @@ def test_a_server_that_ends_is_no_fault_of_the_migration(said: str) -> None:
     assert failed.todo.startswith("run it again; ")
 
 
+@pytest.mark.parametrize(
+    ("said", "thing", "todo"),
+    [
+        ('collation "en_US.utf8" for encoding "UTF8" does not exist', "locale 'en_US.utf8'", "`sudo locale-gen en_US"),
+        ('collation "de-x-icu" for encoding "UTF8" does not exist', "locale 'de-x-icu'", "`testbay servers add`"),
+        ('invalid LC_COLLATE locale name: "en_US.UTF-8"', "locale 'en_US.UTF-8'", "`sudo locale-gen en_US"),
+        ('could not create locale "en_US.utf8": No such file or directory', "locale 'en_US.utf8'", "`sudo locale-gen"),
+        ("ICU is not supported in this build", "ICU", "`testbay servers add`"),
+    ],
+)
+def test_a_missing_locale_is_no_fault_of_the_migration(said: str, thing: str, todo: str) -> None:
+    """The image has en_US and ICU's; the server of this machine has what was built in and what the machine has."""
+    failed = sql._failed(Path("1.sql"), f"psql:1.sql:1: ERROR:  {said}\n")
+
+    assert failed.what == f"this PostgreSQL server has no {thing}, which 1.sql asks for"
+    assert failed.todo.startswith(todo)
+    assert failed.todo.endswith("an image that has it, with --engine compose")
+
+
+@pytest.mark.parametrize(
+    ("said", "extension"),
+    [
+        ('type "geometry" does not exist', "postgis"),
+        ("function st_makepoint(integer, integer) does not exist", "postgis"),
+        ("function create_hypertable(unknown, unknown) does not exist", "timescaledb"),
+        ("function public.create_distributed_table(unknown, unknown) does not exist", "citus"),
+    ],
+)
+def test_an_extension_that_the_image_makes_is_no_fault_of_the_migration(said: str, extension: str) -> None:
+    """Its entrypoint runs CREATE EXTENSION, so that no migration does."""
+    failed = sql._failed(Path("1.sql"), f"psql:1.sql:1: ERROR:  {said}\n")
+
+    assert failed.what == f"1.sql uses the extension {extension!r}, which this database does not have"
+    assert failed.todo.startswith(f"say CREATE EXTENSION IF NOT EXISTS {extension} in a migration; ")
+
+
+def test_a_collation_of_its_own_is_the_migrations() -> None:
+    """One that it should have made itself."""
+    failed = sql._failed(Path("1.sql"), 'psql:1.sql:1: ERROR:  collation "ci" for encoding "UTF8" does not exist\n')
+
+    assert failed.what.startswith("migration 1.sql failed at line 1")
+
+
 @pytest.mark.parametrize(("name", "is_added"), [("postgis", False), ("pgcrypto", True)])
 def test_missing_extension_is_no_fault_of_the_migration(name: str, *, is_added: bool) -> None:
     """The server that runs here came without it; one that `testbay servers add` brings has those of contrib alone."""
