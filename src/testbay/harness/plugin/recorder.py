@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from testbay.harness.world import Disk
 from testbay.text import visible
 
 _ERROR_CHARACTERS = 500
+_NAME_ALONE = re.compile(r"[\w.]+:\s*")  # an exception's, and nothing behind it in its line
 _TEXT_CHARACTERS = 64 << 10
 _SECTIONS = 20
 _OUTCOMES = ("passed", "failed", "skipped")  # pytest's own; plugins that run a test again report its attempts as others
@@ -258,11 +260,16 @@ def _masked(fact: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
 
 
 def first_error_line(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """The exception's first line, as in pytest's short summary; for a failed import, the line that pytest marks."""
+    """The exception's first line, as in pytest's short summary; for a failed import, the line that pytest marks.
+
+    A message that begins with an empty line tells in the next one what `ConnectorException:` is about.
+    """
     crash = getattr(report.longrepr, "reprcrash", None)
     lines = [line for line in (crash.message if crash else str(report.longrepr or "")).splitlines() if line.strip()]
-    marked = [line[1:].strip() for line in lines if line.startswith("E ")]
-    return visible(next(iter(marked or lines), ""))[:_ERROR_CHARACTERS]
+    first, *others = [line[1:].strip() for line in lines if line.startswith("E ")] or lines or [""]
+    if others and _NAME_ALONE.fullmatch(first):
+        first = f"{first.rstrip()} {others[0].strip()}"
+    return visible(first)[:_ERROR_CHARACTERS]
 
 
 def _place(report: pytest.TestReport) -> list[Any]:

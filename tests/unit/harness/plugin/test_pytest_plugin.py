@@ -83,6 +83,15 @@ def test_a_killed_run_shows_what_was_to_go(run: Pytest, tmp_path: Path) -> None:
     ]
 
 
+def test_an_exception_whose_message_begins_with_an_empty_line_says_what_it_is_about(
+    run: Pytest, tmp_path: Path
+) -> None:
+    """As those of Procrastinate: its name alone would tell nothing."""
+    run("def test_a():\n    raise ValueError('\\n    Database error.\\n    ')\n")
+
+    assert facts(tmp_path)[1]["error"] == "ValueError: Database error."
+
+
 def test_a_file_that_cannot_be_imported_is_a_failure(run: Pytest, tmp_path: Path) -> None:
     """With the line that says why."""
     run("import no_such_module\n")
