@@ -49,6 +49,14 @@ def is_brought(name: str, by: Collection[str]) -> bool:
     return any(like.search(one) or one.replace("-", "") == short for one in by)
 
 
+def definition(project: Project, name: str) -> str:
+    """Return the file of Protocol Buffers of which a module is made, `stock_pb2` of proto/stock.proto; else empty."""
+    stem = re.sub(r"_pb2(_grpc)?$", "", name)
+    folders = ("", "*/", "*/*/", "*/*/*/") if stem != name else ()
+    files = (file for folder in folders for file in project.root.glob(f"{folder}{stem}.proto"))
+    return next((str(file.relative_to(project.root)) for file in files), "")
+
+
 def by_extras(project: Project) -> list[str]:
     """Name the packages that extras often bring: `a-pool` and `pool` for `a[pool]`."""
     asked = [text.rpartition(" ")[2].rstrip("]").partition("[")[::2] for text in packages.extras(project).values()]

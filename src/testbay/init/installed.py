@@ -81,8 +81,9 @@ def _without_pytest(project: Project, folder: Path, python: Path, lacking: Colle
 
 def _of_imports(project: Project, python: Path, lacking: Mapping[str, str]) -> Iterator[str]:
     """Describe missing imports: with a command if a file of the project names the package, else with its place."""
-    unnamed = [name for name in lacking if project.packages and not _is_named(name, project)]
-    named = sorted(lacking.keys() - set(unnamed))
+    made = {name: file for name in lacking if (file := imports.definition(project, name))}
+    unnamed = [name for name in lacking.keys() - made.keys() if project.packages and not _is_named(name, project)]
+    named = sorted(lacking.keys() - made.keys() - set(unnamed))
     if named:
         more = " …" if len(named) > _SHOWN else ""
         yield f"{', '.join(named[:_SHOWN])}{more} in {python}: {_command(project, python, named)}"
@@ -90,6 +91,8 @@ def _of_imports(project: Project, python: Path, lacking: Mapping[str, str]) -> I
         shown = ", ".join(f"{name} ({lacking[name]})" for name in sorted(unnamed)[:_SHOWN])
         brought = ", unless those bring it" if named else ""
         yield f"{shown} in {python}: imported, and no file of the project names a package like it{brought}"
+    for name, file in sorted(made.items()):
+        yield f"{name} ({lacking[name]}): protoc makes it of {file}: let it do so before the tests, or in conftest.py"
 
 
 def _is_named(name: str, project: Project) -> bool:

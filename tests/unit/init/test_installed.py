@@ -164,6 +164,15 @@ def test_a_package_that_no_file_names_is_told_with_its_place(project: Project) -
     ]
 
 
+def test_a_module_that_protoc_makes_is_no_package(project: Project) -> None:
+    """Nothing installs it: the message names what it is made of."""
+    files = {"a.py": "import notthere_pb2", "requirements.txt": "json5x", "proto/notthere.proto": ""}
+
+    assert installed.absent(add(project, files), {}) == [
+        "notthere_pb2 (a.py): protoc makes it of proto/notthere.proto: let it do so before the tests, or in conftest.py"
+    ]
+
+
 def test_the_projects_own_package_is_installed_as_such(project: Project) -> None:
     """Below src/ it is importable when it is installed."""
     files = {"pyproject.toml": '[build-system]\nrequires = ["x"]\n[project]\nname = "q"\ndependencies = ["json5x"]'}
