@@ -4,7 +4,18 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from testbay.init import addresses, entry, insisted, libpq, migrations, servers, settingsfiles, testing, variables
+from testbay.init import (
+    addresses,
+    entry,
+    insisted,
+    libpq,
+    migrations,
+    servers,
+    settingsfiles,
+    testfiles,
+    testing,
+    variables,
+)
 from testbay.init.addresses import FixedAddress
 from testbay.init.project import Finding, Project, listed
 from testbay.init.servers import Servers
@@ -77,6 +88,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         *_unled(found, ways),
         *entry.unstarted(project),
         *testing.overruled(project),
+        *testfiles.of_other_runners(project),
         *testing.own_servers(project, found.needs, variables.led(project)),
     ]
     return Draft(

@@ -9,6 +9,8 @@ from testbay.init.project import ASIDE, Finding, Project, Source
 from testbay.manifest.testpaths import names_of_files
 
 SHOWN = {"examples", "example", "docs"}  # a library's own tests come before those of what it shows
+_RUNNERS = ("behave", "radish", "lettuce", "ward")  # of tests that are no functions called test_*
+_DEPTHS = ("", "[!.]*/", "[!.]*/[!.]*/")
 _FILES = ("test_*.py", "*_test.py")  # pytest's own
 _DJANGO_FILES = ("tests.py", "test_*.py", "*_test.py", "*_tests.py")
 
@@ -29,6 +31,22 @@ def named_otherwise(project: Project) -> list[Path]:
         return []
     files = [source for source in project.sources if not SHOWN & set(source.path.parts)]
     return [source.path for source in files if (source.is_test or "unittest" in source.imports) and has_tests(source)]
+
+
+def of_other_runners(project: Project) -> list[str]:
+    """Describe the tests that pytest does not run, with the command that runs them on the same servers."""
+    found: dict[str, str] = {}
+    for source in project.sources:
+        for runner in (name for name in _RUNNERS if name in source.imports):
+            found.setdefault(runner, str(source.path))
+    suites = [path for depth in _DEPTHS for path in sorted(project.root.glob(f"{depth}*.robot"))]
+    if suites and project.has("robotframework"):
+        found["robot"] = str(suites[0].relative_to(project.root))
+    return [
+        f"tests for pytest, which is what `testbay run` runs, in {path}: they are for {runner}: "
+        f"`testbay exec -- {runner}{f' {path}' if runner == 'robot' else ''}` runs them on the same servers"
+        for runner, path in found.items()
+    ]
 
 
 def outside(project: Project, folder: str) -> list[Path]:

@@ -64,6 +64,23 @@ def test_tests_of_other_names_are_collected(project: Project, files: dict[str, s
 
 
 @pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"features/steps/a.py": "from behave import given"}, "in features/steps/a.py: they are for behave"),
+        ({"tests/test_a.py": "from ward import test"}, "in tests/test_a.py: they are for ward"),
+        ({"requirements.txt": "robotframework", "qa/a.robot": ""}, "`testbay exec -- robot qa/a.robot`"),
+        ({"qa/a.robot": "", "tests/steps.py": "from pytest_bdd import given"}, ""),
+    ],
+)
+def test_what_pytest_does_not_run_is_said(project: Project, files: dict[str, str], said: str) -> None:
+    """Else a run is green that ran another suite than the project's own."""
+    lines = testfiles.of_other_runners(add(project, files))
+
+    assert said in "".join(lines)
+    assert len(lines) == bool(said)
+
+
+@pytest.mark.parametrize(
     ("text", "module"),
     [("from core.settings import *", "core.tests"), ("from django.test import TestCase\n", "core.settings")],
 )
