@@ -97,15 +97,21 @@ def _sections_about(topic: str, pages: Mapping[str, Path]) -> list[str]:
     files = {file.resolve(): name for name, file in pages.items()}
     found: dict[str, None] = {}
     for name, file in pages.items():
-        text = file.read_text(encoding="utf-8")
-        title, *headings = (piece.partition("\n")[0] for piece in _sections(text))
-        places = [(title, name), *((heading, f"{name}#{_anchor(heading)}") for heading in headings)]
-        for said, to, section in _LINK.findall(text):
-            there = files.get((file.parent / to).resolve() if to else file.resolve())
-            places += [(said, f"{there}{section}")] if there else []
         if name != "troubleshooting":  # where an error leads to
+            places = _places(name, file, files)
             found |= {address: None for said, address in places if all(word in said.lower() for word in words)}
     return [address for address in found if words and "troubleshooting" not in address]
+
+
+def _places(name: str, file: Path, files: Mapping[Path, str]) -> Iterator[tuple[str, str]]:
+    """Yield the title of a page, its headings and the words of its links, each with the address that it leads to."""
+    text = file.read_text(encoding="utf-8")
+    title, *headings = (piece.partition("\n")[0] for piece in _sections(text))
+    yield title, name
+    yield from ((heading, f"{name}#{_anchor(heading)}") for heading in headings)
+    for said, to, section in _LINK.findall(text):
+        if there := files.get((file.parent / to).resolve() if to else file.resolve()):
+            yield said, f"{there}{section}"
 
 
 def _name(file: Path, folder: Path) -> str:

@@ -122,13 +122,8 @@ def find_service(
         if found := next(filter(manifest_file, inside), None):
             return load_manifest(found)
     folders = service_folders(project)
-    if name is None and len(folders) == 1:
-        return load_manifest(next(iter(folders.values())))
-    if name in folders:
-        return load_manifest(folders[name])
-    named = [folder for folder in folders.values() if here and name and (here / name).resolve() == folder.resolve()]
-    if named:
-        return load_manifest(named[0])
+    if found := _meant(name, folders, here):
+        return load_manifest(found)
     if not folders:
         raise ManifestError(
             f"{project} has no manifest",
@@ -138,3 +133,14 @@ def find_service(
     known = ", ".join(folders)
     what = "which service?" if name is None else f"unknown service {name!r}{nearest(name, folders)}"
     raise ManifestError(what, why=f"services of {project}: {known}", todo=todo)
+
+
+def _meant(name: str | None, folders: Mapping[str, Path], here: Path | None) -> Path | None:
+    """Choose the service by its name, or by its folder as seen from `here`; without a name the only one there is."""
+    if name is None:
+        return next(iter(folders.values())) if len(folders) == 1 else None
+    if name in folders:
+        return folders[name]
+    return next(
+        (folder for folder in folders.values() if here and name and (here / name).resolve() == folder.resolve()), None
+    )

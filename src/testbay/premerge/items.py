@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,24 +114,27 @@ class CheckFile(pytest.File):
             yield pytest.Function.from_parent(self, name=check.id, callobj=call)
 
 
-def _test_function(check: Check, manifest: Manifest) -> Callable[..., None]:
-    """The test function for a check."""
+def _judge(check: Check, manifest: Manifest, request: pytest.FixtureRequest, target: Target | None) -> None:
+    """Ask a check, keep its results for the report, and fail unless it passes."""
+    plan = runner.Plan(
+        service=manifest.service,
+        root=manifest.root,
+        phase="pre-merge",
+        checks=[check],
+        target=target,
+        environ=settings.environ(),
+        secrets=tuple(manifest.secrets),
+    )
+    found = asyncio.run(runner.report(plan)).results
+    request.node.stash[_FOUND] = list(found)
+    wrong = [result for result in found if result.verdict not in ("pass", "skip")]
+    if wrong:
+        pytest.fail("\n".join(_lines(result) for result in wrong), pytrace=False)
 
-    def judge(request: pytest.FixtureRequest, target: Target | None) -> None:
-        plan = runner.Plan(
-            service=manifest.service,
-            root=manifest.root,
-            phase="pre-merge",
-            checks=[check],
-            target=target,
-            environ=settings.environ(),
-            secrets=tuple(manifest.secrets),
-        )
-        found = asyncio.run(runner.report(plan)).results
-        request.node.stash[_FOUND] = list(found)
-        wrong = [result for result in found if result.verdict not in ("pass", "skip")]
-        if wrong:
-            pytest.fail("\n".join(_lines(result) for result in wrong), pytrace=False)
+
+def _test_function(check: Check, manifest: Manifest) -> Callable[..., None]:
+    """The test function for a check, with the fixtures that its kind takes."""
+    judge = partial(_judge, check, manifest)
 
     def on_service(service: "Service", request: pytest.FixtureRequest) -> None:
         judge(request, Target(base_url=service.url, writes=True))

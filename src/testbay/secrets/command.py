@@ -170,16 +170,15 @@ def _written(
             stuck.append(f"{error.filename}: {error.strerror}")
 
     walks = (os.walk(folder, onerror=unread) for folder in sorted(folders) if folder.exists())
-    for root, _, names in chain.from_iterable(walks):
-        for file in (Path(root) / name for name in names):
-            try:
-                status = file.stat()
-            except OSError as error:
-                if error.errno != errno.ELOOP:  # a link that leads nowhere
-                    unread(error)
-                continue
-            if stat.S_ISREG(status.st_mode) and status.st_ctime >= began - _CLOCK_S:
-                yield file, Path.unlink
+    for file in (Path(root) / name for root, _, names in chain.from_iterable(walks) for name in names):
+        try:
+            status = file.stat()
+        except OSError as error:
+            if error.errno != errno.ELOOP:  # a link that leads nowhere
+                unread(error)
+            continue
+        if stat.S_ISREG(status.st_mode) and status.st_ctime >= began - _CLOCK_S:
+            yield file, Path.unlink
     for variable in _COMMAND_FILES:
         if file_name := environ.get(variable):
             yield Path(file_name), _empty  # GitHub reads it after us and wants it to be there

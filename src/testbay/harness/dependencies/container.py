@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import shell
-from testbay.manifest.compose.reading import ComposeService
+from testbay.manifest.compose.reading import ComposeService, Volume
 from testbay.text import one_line
 
 _LIMIT_BYTES = 1_000_000
@@ -97,18 +97,20 @@ def entries(service: ComposeService, folder: str) -> dict[str, Path | str]:
     """The files that the compose file puts directly into a folder of the container, by name; a `str` is a content."""
     found: dict[str, Path | str] = {}
     for volume in (*service.built.copied, *service.volumes):
-        source, target = Path(volume.source), PurePosixPath(volume.target)
-        within = PurePosixPath(folder).is_relative_to(target) and source / PurePosixPath(folder).relative_to(target)
-        if volume.type == "bind" and within and within.is_dir():
-            found |= {file.name: file for file in within.iterdir() if file.is_file()}
-        elif volume.type == "bind" and str(target.parent) == folder and source.is_file():
-            found[target.name] = source
+        found |= _mounted(volume, PurePosixPath(folder)) if volume.type == "bind" else {}
     for granted in (*service.secrets, *service.configs):
-        if str(PurePosixPath(granted.target).parent) == folder:
-            found[PurePosixPath(granted.target).name] = (
-                granted.file if granted.file is not None else granted.content or ""
-            )
+        target = PurePosixPath(granted.target)
+        if str(target.parent) == folder:
+            found[target.name] = granted.file if granted.file is not None else granted.content or ""
     return {name: found[name] for name in sorted(found)}
+
+
+def _mounted(volume: Volume, folder: PurePosixPath) -> dict[str, Path]:
+    """The files that a mount of a folder, or of one file, puts directly into a folder of the container."""
+    source, target = Path(volume.source), PurePosixPath(volume.target)
+    if folder.is_relative_to(target) and (within := source / folder.relative_to(target)).is_dir():
+        return {file.name: file for file in within.iterdir() if file.is_file()}
+    return {target.name: source} if target.parent == folder and source.is_file() else {}
 
 
 def variable(service: ComposeService, *names: str) -> str:

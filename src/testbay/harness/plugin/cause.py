@@ -88,14 +88,19 @@ def _texts(value: Any) -> Iterator[str]:
         for inner in reversed(value):  # structlog begins with the last exception of a chain
             yield from _texts(inner)
     elif isinstance(value, dict) and "exc_type" in value and isinstance(value.get("frames"), list):
-        frames = [frame for frame in value["frames"] if isinstance(frame, dict)]
-        places = [f'  File "{frame.get("filename")}", line {frame.get("lineno")}, in f' for frame in frames]
-        yield "\n".join([_BEGINS, *places, f"{value['exc_type']}: {value.get('exc_value')}"])
+        yield _of_frames(value)
     elif isinstance(value, dict):
         if isinstance(stack := value.get("stack_trace"), str) and "type" in value and not _HEAD.search(stack):
             yield f"{_BEGINS}\n{stack.rstrip()}\n{value['type']}: {value.get('message')}"
         for inner in value.values():
             yield from _texts(inner)
+
+
+def _of_frames(fields: dict[str, Any]) -> str:
+    """Compose the traceback that structlog gives as a list of frames."""
+    frames = [frame for frame in fields["frames"] if isinstance(frame, dict)]
+    places = [f'  File "{frame.get("filename")}", line {frame.get("lineno")}, in f' for frame in frames]
+    return "\n".join([_BEGINS, *places, f"{fields['exc_type']}: {fields.get('exc_value')}"])
 
 
 def _raised(lines: Sequence[str], root: Path) -> Raised | None:

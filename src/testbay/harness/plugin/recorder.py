@@ -164,12 +164,7 @@ class Recorder:
             self._end(str(why))
         if self._lost_worker and not self._planned:
             self._end(self._lost_worker)
-        reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
-        reports = {name: reporter.stats.get(name, ()) if reporter else () for name in _COUNTED}
-        counts = {name: sum(getattr(r, "count_towards_summary", True) for r in of) for name, of in reports.items()}
-        left_out: Any = session.config.pluginmanager.get_plugin("testbay-deselected")
-        counts["deselected"] = left_out.number if reporter else 0
-        self._write([{"counts": {name: count for name, count in counts.items() if count}}])
+        self._write([{"counts": _counts(session.config)}])
         if unmeasured := _unmeasured(session.config):
             self._write([{"unmeasured": unmeasured}])
 
@@ -194,6 +189,18 @@ class Recorder:
             self.facts += masked
         else:
             append(self._file, masked)
+
+
+def _counts(config: pytest.Config) -> dict[str, int]:
+    """The counts of pytest's last line, without those that are zero."""
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return {}
+    reports = {name: reporter.stats.get(name, ()) for name in _COUNTED}
+    counts = {name: sum(getattr(r, "count_towards_summary", True) for r in of) for name, of in reports.items()}
+    left_out: Any = config.pluginmanager.get_plugin("testbay-deselected")
+    counts["deselected"] = left_out.number
+    return {name: count for name, count in counts.items() if count}
 
 
 def _unmeasured(config: pytest.Config) -> list[str]:

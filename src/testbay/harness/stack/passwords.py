@@ -59,9 +59,14 @@ def _why_open(manifest: Manifest, helpers: Sequence[ComposeService], engine: str
         return f"the container of {helpers[0].key!r} runs beside it"
     if name in manifest.ports:
         return f"the manifest fixes its port ({manifest.ports[name]})"
-    texts = (*(text or "" for text in manifest.env.values()), manifest.start or "", manifest.migrate or "")
-    found = (match.groups() for text in texts for match in _PLACEHOLDER.finditer(text))
-    asked = {attribute for dependency, attribute in found if ALIASES.get(dependency, dependency) == name}
-    if not asked or "password" in asked or ("url" in asked and not {"host", "port"} <= asked):
+    handed = _handed_on(manifest, name)
+    if not handed or "password" in handed or ("url" in handed and not {"host", "port"} <= handed):
         return ""
     return "the manifest hands on its host and port without it"
+
+
+def _handed_on(manifest: Manifest, name: str) -> set[str]:
+    """Collect the parts of a server's address that the manifest names, such as `host` by `{postgres.host}`."""
+    texts = (*(text or "" for text in manifest.env.values()), manifest.start or "", manifest.migrate or "")
+    found = (match.groups() for text in texts for match in _PLACEHOLDER.finditer(text))
+    return {attribute for dependency, attribute in found if ALIASES.get(dependency, dependency) == name}

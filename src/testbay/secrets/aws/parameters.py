@@ -1,7 +1,7 @@
 """Values from AWS Parameter Store: the job's token, a role, the parameters. Nothing is stored."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from testbay.secrets.aws import oidc, refusals
 if TYPE_CHECKING:
     from boto3 import Session
     from botocore.config import Config
+    from mypy_boto3_ssm import SSMClient
 
 _SESSION_S = 900  # the shortest that AWS gives
 _NAMES_PER_CALL = 10
@@ -79,12 +80,7 @@ def _as_role(session: "Session", access: Access) -> "Session":
 def _values(session: "Session", wanted: list[str], access: Access) -> dict[str, dict[str, str]]:
     ssm = session.client("ssm", config=_config(access))
     names = [name for name in wanted if not name.endswith("/*")]
-    found: dict[str, dict[str, str]] = {}
-    for at in range(0, len(names), _NAMES_PER_CALL):
-        answer = ssm.get_parameters(Names=names[at : at + _NAMES_PER_CALL], WithDecryption=True)
-        for parameter in answer["Parameters"]:  # asked for by name, by name and version, or by ARN
-            for name in (parameter["Name"] + parameter.get("Selector", ""), parameter.get("ARN", "")):
-                found[name] = {name: parameter["Value"]}
+    found = {name: {name: value} for name, value in _by_name(ssm, names)}
     for folder in (name for name in wanted if name not in names):
         pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=folder[:-2] or "/", WithDecryption=True)
         found[folder] = {parameter["Name"]: parameter["Value"] for page in pages for parameter in page["Parameters"]}
@@ -95,6 +91,15 @@ def _values(session: "Session", wanted: list[str], access: Access) -> dict[str, 
             todo=f"aws ssm describe-parameters --region {session.region_name} lists what is there; fix the manifest",
         )
     return found
+
+
+def _by_name(ssm: "SSMClient", names: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield each parameter's value under what it can be asked for by: its name, with its version if given, its ARN."""
+    for at in range(0, len(names), _NAMES_PER_CALL):
+        answer = ssm.get_parameters(Names=names[at : at + _NAMES_PER_CALL], WithDecryption=True)
+        for parameter in answer["Parameters"]:
+            yield parameter["Name"] + parameter.get("Selector", ""), parameter["Value"]
+            yield parameter.get("ARN", ""), parameter["Value"]
 
 
 def _config(access: Access) -> "Config":

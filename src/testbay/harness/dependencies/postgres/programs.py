@@ -45,18 +45,11 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
         EngineUnavailableError: None was found; says what to install.
     """
     wanted, extension = major_of(version_tag(service)), extension_of(service)
-
-    def fitness(server: Server) -> int:
-        """Rank a server: 2 is as good as the image, 1 lacks its extension, 0 is of another major version."""
-        if wanted and server.version.partition(".")[0] != wanted:
-            return 0
-        return 1 if extension and not has_extension(server, extension) else 2
-
     found, fits = None, -1
     for server in candidates(wanted, environ):
         if server.source == "TESTBAY_POSTGRES_BIN":
             return server
-        if (fitting := fitness(server)) > fits:
+        if (fitting := _fitness(server, wanted, extension)) > fits:
             found, fits = server, fitting
         if fits == 2:  # to ask further programs for their versions takes time
             break
@@ -71,6 +64,13 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
         other = f"another major version than {service.based_on.partition('@')[0]}{offer}"
         note = f"{other}, {note}" if note else other
     return replace(found, note=note)
+
+
+def _fitness(server: Server, wanted: str, extension: str) -> int:
+    """Rank a server: 2 is as good as the image, 1 lacks its extension, 0 is of another major version."""
+    if wanted and server.version.partition(".")[0] != wanted:
+        return 0
+    return 1 if extension and not has_extension(server, extension) else 2
 
 
 def _lacking(server: Server, service: ComposeService, extension: str) -> str:

@@ -66,12 +66,7 @@ def ordered(folder: Path) -> list[Path]:
         MigrationError: The folder holds no migration, or some that SQL alone does not bring about.
     """
     entries = [*folder.iterdir()] if folder.is_dir() else []
-    if lost := [file for file in entries if file.suffix.lower() == ".sql" and file.is_symlink() and not file.exists()]:
-        raise MigrationError(
-            f"migration {lost[0].name} is a link to {lost[0].readlink()}, which is not there",
-            why="it would be left out",
-            todo="make the file, or remove the link",
-        )
+    _refuse_lost(entries)
     files = _sql(entries)
     deep = _sql(folder.rglob("*"))  # Flyway looks into folders too
     if any(_FLYWAY.fullmatch(file.name) for file in files or deep):
@@ -95,6 +90,16 @@ def ordered(folder: Path) -> list[Path]:
         )
     _refuse_code(folder)
     return _by_dependence(sorted(files, key=_place))
+
+
+def _refuse_lost(entries: Iterable[Path]) -> None:
+    for file in entries:
+        if file.suffix.lower() == ".sql" and file.is_symlink() and not file.exists():
+            raise MigrationError(
+                f"migration {file.name} is a link to {file.readlink()}, which is not there",
+                why="it would be left out",
+                todo="make the file, or remove the link",
+            )
 
 
 def deeper(folder: Path, applied: Sequence[Path]) -> list[str]:
