@@ -1,7 +1,7 @@
 """The servers of variables whose names do not tell: found by the client's call that takes the value."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from testbay.init.project import Project
 from testbay.init.syntax import assignments, calls, last, owner, text_of
@@ -17,6 +17,7 @@ _MAKERS = {
     "AsyncConnectionPool": "postgres",
     "dj_database_url.parse": "postgres",
     "databases.Database": "postgres",
+    "db_url.connect": "postgres",  # Peewee's
     "NatsBroker": "nats",
     "PullBasedJetStreamBroker": "nats",
     "PushBasedJetStreamBroker": "nats",
@@ -38,7 +39,7 @@ def taken(project: Project) -> dict[str, str]:
     found: dict[str, str] = {}
     for source in project.code:
         for call in calls(source.nodes):
-            if need := maker(call):
+            if need := maker(call, source.origins):
                 for name in (name for argument in _arguments(call) for name in _names(argument)):
                     found[(f"{source.path}{name}" if name.startswith(":") else name).lower()] = need
     return found
@@ -66,10 +67,11 @@ def _whole_values(node: ast.Dict) -> Iterator[ast.expr]:
     return (value for key, value in pairs if key is None or text_of(key).lower() not in _PARTS)
 
 
-def maker(call: ast.Call) -> str:
-    """Name the server whose client a call makes; empty for another call."""
+def maker(call: ast.Call, origins: Mapping[str, str]) -> str:
+    """Name the server whose client a call makes; empty for another call. `origins` are those of the source."""
     name = last(call.func)
-    return _MAKERS.get(f"{owner(call)}.{name}") or _MAKERS.get(name, "")
+    whose = owner(call) or origins.get(name, "")
+    return _MAKERS.get(f"{whose}.{name}") or _MAKERS.get(name, "")
 
 
 def _arguments(call: ast.Call) -> list[ast.expr]:

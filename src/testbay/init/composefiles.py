@@ -164,7 +164,7 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
             for service in reading.services
             if service.build
             for name, value in service.environment.items()
-            if value and "://" not in value
+            if value
         },
         published={
             str(room_of(s)): (port.host, f"{names[0]}: {s.key} is at port {port.host}")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from testbay.init import addresses, literals, mentions, runners, variables
 from testbay.init.addresses import OF_REDIS, FixedAddress
 from testbay.init.clients import maker
-from testbay.init.project import Project
+from testbay.init.project import Project, Source
 from testbay.init.settingsclasses import settings_classes
 from testbay.init.syntax import assignments, calls, keywords, last, text_of
 from testbay.manifest.testpaths import SECTIONS
@@ -93,7 +93,7 @@ def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) ->
             continue
         left_out = mentions.mentioned(source) | _replaceable(source.nodes)
         if not source.is_conftest:
-            left_out |= set(source.nodes) - _used(source.nodes)
+            left_out |= set(source.nodes) - _used(source)
         yield from addresses.of_source(source, shared, left_out, defaults=defaults)
 
 
@@ -151,12 +151,14 @@ def _replaceable(nodes: Iterable[ast.AST]) -> set[ast.AST]:
     return found
 
 
-def _used(nodes: Iterable[ast.AST]) -> set[ast.AST]:
+def _used(source: Source) -> set[ast.AST]:
     """Collect what a test gives to a client or sets in the environment, also by the name of a constant."""
     found: set[ast.AST] = set()
-    nodes = list(nodes)
+    nodes = source.nodes
     for node in nodes:
-        connects = isinstance(node, ast.Call) and (maker(node) or last(node.func) in ("setenv", *OF_REDIS))
+        connects = isinstance(node, ast.Call) and (
+            maker(node, source.origins) or last(node.func) in ("setenv", *OF_REDIS)
+        )
         sets = isinstance(node, ast.Assign) and "environ[" in ast.unparse(node.targets[0])
         if connects or sets:
             found |= set(ast.walk(node))

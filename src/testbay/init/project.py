@@ -69,6 +69,12 @@ class Source:
                 found.append(statement.module.partition(".")[0])
         return found
 
+    @cached_property
+    def origins(self) -> dict[str, str]:
+        """The last part of the module from which each name is imported: `db_url` for `connect` of playhouse.db_url."""
+        froms = [node for node in self.nodes if isinstance(node, ast.ImportFrom) and node.module]
+        return {alias.name: str(node.module).rpartition(".")[2] for node in froms for alias in node.names}
+
     @property
     def is_test(self) -> bool:
         folders = {"tests", "test"} & set(self.path.parts[:-1])

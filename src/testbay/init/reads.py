@@ -5,11 +5,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from testbay.init import addresses, clients, dynaconf
+from testbay.init import addresses, appconfig, clients, dynaconf
 from testbay.init.project import ASIDE, Project, Source, once
 from testbay.init.settingsclasses import SettingsClasses, settings_classes
 from testbay.init.syntax import calls, keywords, last, owner, text_of
-from testbay.init.variable import SERVERS, Read, sample_of
+from testbay.init.variable import MODULE, SERVERS, Read, sample_of
 
 _SERVER = re.compile(r"((db|sqla)\+)?(postgres|postgresql|postgis|psql|pgsql|redis|valkey|nats)(\+\w+)?://")
 _WORDS = ("environ", "getenv", "env", "config", "Settings")  # one of them stands in a module that reads variables
@@ -42,15 +42,15 @@ def reads(project: Project) -> list[Read]:
             known = found.get(read.name)
             if known is None or (read.default and not known.default):
                 found[read.name] = read
-    for read in (*_of_flask(project), *_of_examples(project)):
+    for read in (*appconfig.reads(project), *_of_examples(project)):
         found.setdefault(read.name, read)
-    made, beside, own = clients.taken(project), _ports(found.values()), _own(project)
+    made, beside, own, turned = clients.taken(project), _ports(found.values()), _own(project), _turned(found)
     return [
         replace(
             read,
             client=read.client or _client(read, made),
             beside=beside.get(_beginning(read), ""),
-            short=read.short or read.name.removeprefix(own),
+            short=read.short or turned.get(read.name) or read.name.removeprefix(own),
         )
         for read in found.values()
     ]
@@ -60,6 +60,13 @@ def _own(project: Project) -> str:
     """The project's own prefix, RQ_DASHBOARD_, whose words say nothing of a server, as long as its last names none."""
     words = re.sub(r"\W", "_", project.name[0]).upper().split("_")
     return "_".join([*words, ""]) if len(words) > 1 and words[-1] not in SERVERS else ""
+
+
+def _turned(found: Collection[str]) -> dict[str, str]:
+    """Map variables such as HOST_DB, PORT_DB and NAME_DB to the usual order of their words."""
+    ends = {name.removeprefix("HOST_") for name in found if name.startswith("HOST_")}
+    parts = ((name, *name.partition("_")[::2]) for name in found)
+    return {name: f"{end}_{begin}" for name, begin, end in parts if end in ends}
 
 
 def _ports(found: Iterable[Read]) -> dict[str, str]:
@@ -77,16 +84,6 @@ def _is_of_deployment(project: Project, source: Source) -> bool:
     """Return whether a module has the settings of a deployment, beside those for tests or for development."""
     folder = project.root / source.path.parent
     return source.path.stem in _DEPLOYED and any((folder / f"{name}.py").is_file() for name in _BESIDE)
-
-
-def _of_flask(project: Project) -> Iterator[Read]:
-    """Find the variable that Flask-SQLAlchemy reads by `app.config.from_prefixed_env()`."""
-    for source in project.code if project.has("flask-sqlalchemy") else ():
-        for call in calls(source.nodes):
-            if last(call.func) == "from_prefixed_env":
-                prefix = call.args[0] if call.args else keywords(call).get("prefix")
-                name = f"{text_of(prefix) if prefix else 'FLASK'}_SQLALCHEMY_DATABASE_URI"
-                yield Read(name=name, default="", required=False, where=f"{source.path}:{call.lineno}")
 
 
 def _of_examples(project: Project) -> Iterator[Read]:
@@ -136,6 +133,7 @@ def _of_source(source: Source, classes: SettingsClasses, helpers: Mapping[str, b
     declared = _declared(source.nodes)
     prefixes = dict(_prefixed(source.tree, ""))
     targets = clients.assigned(source.nodes)
+    imported = _imported(source.nodes)
     ors = {node.values[0]: text_of(node.values[1]) for node in source.nodes if isinstance(node, ast.BoolOp)}
     for node in source.nodes:
         if isinstance(node, ast.ClassDef) and classes.is_settings(node):
@@ -155,8 +153,18 @@ def _of_source(source: Source, classes: SettingsClasses, helpers: Mapping[str, b
             raises = helpers.get(last(node.func), True) and _raises(node)
             required = read.required and name not in declared and raises
             default = _default(node) or ors.get(node, "")
-            read = replace(read, name=name, default=default, required=required, sample=_sample(node))
+            if is_imported := not default and bool({node, read.target} & imported):  # None is no module
+                required = True
+            sample = MODULE if is_imported else _sample(node)
+            read = replace(read, name=name, default=default, required=required, sample=sample)
         yield read
+
+
+def _imported(nodes: list[ast.AST]) -> set[ast.AST | str]:
+    """Collect what names the module or class that the program loads its settings from, as a node or by its name."""
+    loads = (call for call in calls(nodes) if last(call.func) in ("from_object", "import_string", "import_module"))
+    arguments = [call.args[0] for call in loads if call.args]
+    return {*arguments, *(one.id for one in arguments if isinstance(one, ast.Name))}
 
 
 def _variable(node: ast.AST, helpers: Collection[str]) -> str:

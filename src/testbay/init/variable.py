@@ -10,6 +10,7 @@ WORDS = {
     "nats": {"NATS"},
 }
 SERVERS = set().union(*WORDS.values())
+MODULE = "the module or class of the settings"  # as a sample: init looks for one
 # Valid values of types, by a pattern of the type's name; the first match counts.
 _SAMPLES = {
     r"\b([Ll]ist|([Ff]rozen)?[Ss]et|[Tt]uple|Sequence)\b": "[]",

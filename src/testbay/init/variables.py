@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from testbay.init import addresses, runners
 from testbay.init.composefiles import Candidate
+from testbay.init.guesses import needed_to_start, quoted
 from testbay.init.project import Finding, Project, Source
 from testbay.init.reads import reads
 from testbay.init.variable import WORDS, Read
@@ -49,7 +50,6 @@ _ADDRESS = re.compile(r"[\w.-]+:\d{2,5}")  # a host and a port
 _PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
 _OF_TORTOISE = "TORTOISE_TEST_DB"  # its helpers for tests create the database, and fill in a part of its name
 _ENGINES = re.compile(r"\b(create_(async_)?engine|SQLAlchemy(Async|Sync)Config)\(")
-_ENGINE = "django.db.backends.postgresql"
 # The variables that every command gets anyway.
 _EXPORTED = {
     **{f"POSTGRES_{part}": f"{{postgres.{part.lower()}}}" for part in ("HOST", "PORT", "USER", "PASSWORD", "DB")},
@@ -79,30 +79,36 @@ def environment(project: Project, needs: Mapping[str, str], chosen: Candidate | 
     known = {read.name: _role(read, "") for read in reads(project)}
     given = runners.for_tests(project, known)
     left_out = _of_users(project)
-    made, said = (chosen.makes, chosen.said) if chosen else (set(), {})
+    chosen = chosen or Candidate()
     by_itself = {*given, *runners.of_dotenv(project)}
     for read in reads(project):
-        example, file = project.examples.get(read.name, ("", ""))
-        role = _role(read, example)
+        role = _role(read, project.examples.get(read.name, ("", ""))[0])
         if read.name == "TESTING" and not read.required and read.name not in by_itself:
             yield Finding(key=read.name, value="false", source=f"{read.where} reads it, and nothing sets it for tests")
         if read.name in left_out:
             continue
         if role and role.need in needs:
-            value = _template(role, project, read.name)
-            if role.need == "postgres" and (db := _database(example or read.default)) in made:
-                value = value.replace("{postgres.url}", f"postgresql://{_PARTS}").replace("{postgres.db}", db)
+            value = _leading(read, role, project, chosen)
             if _EXPORTED.get(read.name) != value:
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
         elif read.required and read.name not in by_itself:
-            example, file = (example, file) if example else said.get(read.name, ("", ""))
-            value = _quoted(example) if example else _guess(read)
-            yield Finding(key=read.name, value=value, source=f"{read.where} has no default, {file or 'a guess'}")
+            yield from needed_to_start(read, project, chosen.said)
     for name, (value, file) in given.items():
         unread = Read(name=name, default="", required=False, where="")
         if not (known[name] if name in known else _role(unread, value)):  # an address: of testbay's server
-            yield Finding(key=name, value=_quoted(value), source=f"{file}, for pytest")
+            yield Finding(key=name, value=quoted(value), source=f"{file}, for pytest")
+
+
+def _leading(read: Read, role: Role, project: Project, chosen: Candidate) -> str:
+    """Make the value that leads the program to testbay's server."""
+    value = _template(role, project, read.name)
+    example = project.examples.get(read.name, ("", ""))[0]
+    if not example and "TEST" in read.name.split("_"):
+        example, _ = chosen.said.get(read.name, ("", ""))
+    if role.need == "postgres" and (db := _database(example or read.default)) in chosen.makes:
+        value = value.replace("{postgres.url}", f"postgresql://{_PARTS}").replace("{postgres.db}", db)
+    return value
 
 
 def _database(value: str) -> str:
@@ -131,16 +137,6 @@ def _is_whole(role: Role) -> bool:
 
 def _file(read: Read) -> str:
     return read.where.rpartition(":")[0]
-
-
-def _guess(read: Read) -> str:
-    """A value that lets the program start: of the variable's type, and for the hosts it answers to any."""
-    words = set(read.name.upper().split("_"))
-    if "ALGORITHM" in words:
-        return '"HS256"'  # of JSON web tokens, which refuse an unknown one
-    if read.name.upper().endswith("ALLOWED_HOSTS"):
-        return "'[\"*\"]'" if read.is_json else '"*"'
-    return _quoted(_ENGINE if {"DB", "DATABASE", "SQL"} & words and "ENGINE" in words else read.sample)
 
 
 def _role(read: Read, example: str) -> Role | None:
@@ -235,11 +231,6 @@ def _sqlalchemy_scheme(project: Project, *, sync: bool) -> str:
     if project.has("psycopg2", "psycopg2-binary"):
         return "" if "psycopg2.connect(" in texts else "postgresql+psycopg2://"
     return "postgresql+psycopg://" if project.has("psycopg", "psycopg-binary") else ""
-
-
-def _quoted(text: str) -> str:
-    safe = "".join(c for c in text if c.isprintable() and c not in '"\\')
-    return f'"{safe}"'
 
 
 def unread(project: Project, needs: Mapping[str, str]) -> list[str]:

@@ -85,6 +85,19 @@ def test_the_compose_file_says_what_the_program_is_given(project: Project) -> No
     assert [(line.key, line.value) for line in lines] == [("ALG", '"HS256"')]
 
 
+def test_a_database_for_tests_is_the_one_that_the_compose_file_says(project: Project) -> None:
+    """If its scripts make it: the program may look at the name."""
+    api = "api: {build: ., environment: {DB_TEST_URL: 'postgresql://a:b@db/shop_test'}}"
+    mount = "volumes: ['./db.sql:/docker-entrypoint-initdb.d/db.sql']"
+    compose = f"services: {{db: {{image: postgres, environment: {{POSTGRES_PASSWORD: x}}, {mount}}}, {api}}}"
+    files = {"compose.yaml": compose, "db.sql": "CREATE DATABASE shop_test;", "a.py": 'os.getenv("DB_TEST_URL")\n'}
+
+    lines = manifest.draft(add(project, files | {"requirements.txt": "psycopg"}), {}).env
+
+    login = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}"
+    assert [(line.key, line.value) for line in lines] == [("DB_TEST_URL", f'"postgresql://{login}/shop_test"')]
+
+
 def test_a_compose_file_without_its_password_is_not_used(project: Project) -> None:
     """The image would not start: init's own file does, and what the other lacks is said."""
     text = "services: {db: {image: postgres, environment: {POSTGRES_PASSWORD: '${DB_PASS}'}}}"

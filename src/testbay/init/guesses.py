@@ -1,0 +1,49 @@
+"""Values of the variables that a program does not start without."""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+
+from testbay.init.project import Finding, Project
+from testbay.init.variable import MODULE, Read
+
+_OF_TESTS = re.compile(r"Test\w*(Config|Configuration|Settings)$")
+_ENGINE = "django.db.backends.postgresql"
+
+
+def needed_to_start(read: Read, project: Project, given: Mapping[str, tuple[str, str]]) -> Iterator[Finding]:
+    """Make a value by an example, by what the compose file has `given` the program, else by a guess."""
+    text, file = project.examples.get(read.name, ("", ""))
+    said, where = given.get(read.name, ("", ""))
+    if not text and "://" not in said:  # a host there is one that only containers know
+        text, file = said, where
+    value = quoted(text) if text else _guess(read, project)
+    if value:
+        yield Finding(key=read.name, value=value, source=f"{read.where} has no default, {file or 'a guess'}")
+
+
+def _guess(read: Read, project: Project) -> str:
+    """A value that lets the program start: of the variable's type, and for the hosts it answers to any.
+
+    Empty where it is a module or class, and the program has none for tests.
+    """
+    if read.sample == MODULE:
+        classes = (
+            f"{project.module(source.path)}.{node.name}"
+            for source in project.code
+            for node in source.nodes
+            if isinstance(node, ast.ClassDef) and _OF_TESTS.match(node.name)
+        )
+        return f'"{name}"' if (name := next(classes, "")) else ""
+    words = set(read.name.upper().split("_"))
+    if "ALGORITHM" in words:
+        return '"HS256"'  # of JSON web tokens, which refuse an unknown one
+    if read.name.upper().endswith("ALLOWED_HOSTS"):
+        return "'[\"*\"]'" if read.is_json else '"*"'
+    return quoted(_ENGINE if {"DB", "DATABASE", "SQL"} & words and "ENGINE" in words else read.sample)
+
+
+def quoted(text: str) -> str:
+    """Write a text as TOML does, without what would have to be escaped."""
+    safe = "".join(c for c in text if c.isprintable() and c not in '"\\')
+    return f'"{safe}"'

@@ -1,0 +1,114 @@
+"""The variables that lead a program to testbay's servers."""
+
+import pytest
+from tests.unit.init.conftest import add
+
+from testbay.init import servers, variables
+from testbay.init.project import Project
+
+PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
+
+
+@pytest.mark.parametrize(
+    ("packages", "read", "line"),
+    [
+        ("psycopg", 'getenv("DATABASE_URL")', ""),
+        ("sqlalchemy\npsycopg2-binary", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+psycopg2://{PLAIN}"'),
+        ("sqlalchemy\npsycopg2", 'psycopg2.connect(getenv("DATABASE_URL"))', ""),
+        ("sqlalchemy\npsycopg", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+psycopg://{PLAIN}"'),
+        ("sqlmodel\nasyncpg", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+asyncpg://{PLAIN}"'),
+        (
+            "sqlalchemy\nasyncpg\npsycopg2",
+            'create_async_engine(environ["DATABASE_URL"])\ncreate_engine(environ["SYNC_DATABASE_URL"])',
+            f'DATABASE_URL = "postgresql+asyncpg://{PLAIN}"\nSYNC_DATABASE_URL = "postgresql+psycopg2://{PLAIN}"',
+        ),
+        ("asyncpg", 'getenv("X", "postgresql+pg8000://a:b@c/d")', f'X = "postgresql+pg8000://{PLAIN}"'),
+        ("sqlalchemy\nasyncpg", 'getenv("DATABASE_URL").replace("postgres://", "")', ""),
+        (
+            "advanced-alchemy\nasyncpg",
+            'SQLAlchemyAsyncConfig(getenv("X_DSN"))',
+            f'X_DSN = "postgresql+asyncpg://{PLAIN}"',
+        ),
+        (
+            "psycopg",
+            'from os import environ as env\nenv.get("DB_NAME")\nenv["DB_PORT"]',
+            'DB_NAME = "{postgres.db}"\nDB_PORT = "{postgres.port}"',
+        ),
+        ("alembic\nasyncpg\npsycopg2", 'asyncpg.create_pool(getenv("DATABASE_URL"))', ""),
+        ("psycopg", 'getenv("PGHOST")', 'PGHOST = "{postgres.host}"'),
+        ("psycopg", 'getenv("DB_NAME")', 'DB_NAME = "{postgres.db}"'),
+        ("psycopg", 'getenv("POSTGRES_PORT")', ""),
+        ("psycopg", 'getenv("REDIS_URL")', ""),
+        ("redis", 'getenv("CELERY_BROKER_URL")', 'CELERY_BROKER_URL = "{dragonfly.url}"'),
+        ("redis", 'getenv("REDIS_PASSWORD")', 'REDIS_PASSWORD = "{dragonfly.password}"'),
+        ("nats-py", 'getenv("NATS_SERVERS")', 'NATS_SERVERS = "{nats.url}"'),
+        ("nats-py", "S = [f\"nats://{getenv('NATS_HOST')}\"]\nnats.connect(S)", 'NATS_HOST = "{nats.host}"'),
+        ("nats-py", 'BUS = environ["BOT_NATS"]\nnats.connect(BUS)', 'BOT_NATS = "{nats.url}"'),
+        ("psycopg", 'getenv("SHOP_DB", "shop")', 'SHOP_DB = "{postgres.db}"'),
+        ("psycopg", 'getenv("KEEP_DB", "false")', ""),
+        ("psycopg", 'getenv("LEDGER_DSN")', 'LEDGER_DSN = "{postgres.url}"'),
+        ("psycopg", 'getenv("SENTRY_DSN")', ""),
+        ("redis", 'getenv("REDIS_ADDR", "cache:6379")', 'REDIS_ADDR = "{dragonfly.host}:{dragonfly.port}"'),
+        (
+            "flask-sqlalchemy\npsycopg",
+            "app.config.from_prefixed_env()",
+            f'FLASK_SQLALCHEMY_DATABASE_URI = "postgresql+psycopg://{PLAIN}"',
+        ),
+        ("django", 'x = config("DB_CONNECTION")\ndj_database_url.parse(x)', 'DB_CONNECTION = "{postgres.url}"'),
+        ("nats-py", 'getenv("PORT")', ""),
+        ("redis", 'getenv("CELERY_BROKER_URL", "amqp://guest@localhost//")', ""),
+        ("psycopg", 'getenv("DB_SERVICE_URL", "http://localhost:8000")', ""),
+        ("psycopg", 'getenv("APP_DB_URL", "sqlite:///app.db")', 'APP_DB_URL = "{postgres.url}"'),
+        ("psycopg", 'getenv("DBHOST")', 'DBHOST = "{postgres.host}"'),
+        ("psycopg", 'create_engine(environ["WAREHOUSE"])', f'WAREHOUSE = "postgresql+psycopg://{PLAIN}"'),
+        ("nats-py", "class C(BaseSettings):\n    broker_url: NatsDsn", 'BROKER_URL = "{nats.url}"'),
+        ("psycopg", 'psycopg.connect(conninfo=environ["A_DATABASE"])', 'A_DATABASE = "{postgres.url}"'),
+        ("psycopg", 'url = getenv("API")\nhttpx.get(url)\nX = create_engine(c.url)', ""),
+        ("psycopg", "create_engine(f\"postgresql://{getenv('DB_USER')}@x\")", 'DB_USER = "{postgres.user}"'),
+        ("redis", 'C = {"host": getenv("REDIS_HOST")}\nRedis.from_url(s.C)', 'REDIS_HOST = "{dragonfly.host}"'),
+        (
+            "redis",
+            'getenv("R_URL", "redis://a:1/0?decode_responses=True")',
+            'R_URL = "{dragonfly.url}?decode_responses=True"',
+        ),
+        (
+            "psycopg",
+            'getenv("X", "postgresql://b/c?sslmode=require&application_name=a")',
+            'X = "{postgres.url}?application_name=a"',
+        ),
+        ("psycopg", 'getenv("DATABASE_URL", "postgresql://b/c?sslmode=require&user=me")', ""),
+        ("asyncpg", 'X = getenv("STORE")\nasyncpg.connect(X)', 'STORE = "{postgres.url}"'),
+        ("django", 'env("ALLOWED_HOSTS", cast=Csv())', 'ALLOWED_HOSTS = "*"'),
+        ("django", "env.list('HOSTS')", 'HOSTS = ""'),
+        ("fastapi", "class C(BaseSettings):\n    allowed_hosts: list[str]", "ALLOWED_HOSTS = '[\"*\"]'"),
+        ("psycopg", 'env("DB_ENGINE")', 'DB_ENGINE = "django.db.backends.postgresql"'),
+        ("psycopg", 'from playhouse.db_url import connect\nconnect(environ["STORE"])', 'STORE = "{postgres.url}"'),
+        (
+            "psycopg",
+            'class C(BaseSettings):\n    host_db: str = "x"\n    name_db: str\n    user_db: str',
+            'HOST_DB = "{postgres.host}"\nNAME_DB = "{postgres.db}"\nUSER_DB = "{postgres.user}"',
+        ),
+        (
+            "asyncpg",
+            'Sanic("shop")\nc = app.config\nconnect(c.DB_HOST, c.get("DB_PORT"), c.debug)',
+            'SANIC_DB_HOST = "{postgres.host}"\nSANIC_DB_PORT = "{postgres.port}"',
+        ),
+        (
+            "psycopg",
+            'import quart\napp.config.from_prefixed_env()\napp.config["DB"]["CONNINFO"]',
+            'QUART_DB__CONNINFO = "{postgres.url}"',
+        ),
+        (
+            "flask",
+            'app.config.from_object(getenv("SETTINGS"))\nclass TestingConfig: X = 1',
+            'SETTINGS = "app.TestingConfig"',
+        ),
+        ("flask", 'name = getenv("SETTINGS")\nimport_module(name)', ""),
+    ],
+)
+def test_a_variable_gets_what_the_program_wants(project: Project, packages: str, read: str, line: str) -> None:
+    """By an example, by its name and by the project's driver; what is exported anyway is left out."""
+    found = add(project, {"requirements.txt": packages, "app.py": read})
+    env = variables.environment(found, servers.servers(found, {}).needs)
+
+    assert "\n".join(f"{one.key} = {one.value}" for one in env) == line
