@@ -1,4 +1,4 @@
-"""Addresses of servers in settings files: INI, TOML and YAML, read line by line, and JSON."""
+"""Addresses of servers, and variables, in settings files: INI, TOML and YAML, read line by line, and JSON."""
 
 import json
 import re
@@ -7,23 +7,44 @@ from contextlib import suppress
 from typing import Any
 
 from testbay.init.project import Project
+from testbay.init.variable import Read
 
 _NAMES = ("*.ini", "*.cfg", "*.conf", "*.toml", "*.yaml", "*.yml", "*.json")
-_FOLDERS = ("", "config/", "conf/", "settings/", "etc/")
+_FOLDERS = ("", "config/", "conf/", "settings/", "etc/", "config/*/", "conf/*/")
 _OTHERS = re.compile(
     r"compose|^(testbay|pyproject|poetry|Pipfile|package|tox|pytest|setup|mypy|ruff|\.)|lock", re.IGNORECASE
 )
 _LINE = re.compile(r"\s*\"?([\w.]+)\"?\s*[:=]\s*\"?'?([^\"'#,]+)")
+_REFERENCE = re.compile(
+    r"\$\{(?:(?P<omega>oc\.env:)|env[:.])?(?P<name>[A-Z][A-Z0-9_]+)(?:(?:,|:-?)(?P<default>[^{}]*))?\}"
+)
 _OVERRULED = re.compile(r"set_main_option|set_section_option|environ|getenv|[Ss]ettings|create_(async_)?engine")
 
 
 def groups(project: Project) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield groups of keys on neighbouring lines, each with the place of the first one."""
+    for name in _files(project):
+        if name != "alembic.ini" or alembic_is_fixed(project):
+            yield from _of_json(name, project.text(name)) if name.endswith(".json") else _of(name, project.text(name))
+
+
+def reads(project: Project) -> Iterator[Read]:
+    """Find the environment variables that the files refer to: `${oc.env:DB_HOST,localhost}`, `${DB_HOST:-localhost}`.
+
+    Only OmegaConf is known to refuse one that is not set.
+    """
+    for name in _files(project):
+        for number, line in enumerate(project.text(name).splitlines(), 1):
+            for match in _REFERENCE.finditer(line.partition(" #")[0]):
+                required = bool(match["omega"]) and match["default"] is None
+                default = (match["default"] or "").strip("\"' ")
+                yield Read(name=match["name"], default=default, required=required, where=f"{name}:{number}")
+
+
+def _files(project: Project) -> list[str]:
     patterns = [folder + name for folder in _FOLDERS for name in _NAMES]
     files = {file.relative_to(project.root).as_posix() for pattern in patterns for file in project.root.glob(pattern)}
-    for name in sorted(files):
-        if not _OTHERS.search(name.rpartition("/")[2]) and (name != "alembic.ini" or alembic_is_fixed(project)):
-            yield from _of_json(name, project.text(name)) if name.endswith(".json") else _of(name, project.text(name))
+    return sorted(name for name in files if not _OTHERS.search(name.rpartition("/")[2]))
 
 
 def _of(name: str, text: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -112,3 +112,18 @@ def test_a_variable_gets_what_the_program_wants(project: Project, packages: str,
     env = variables.environment(found, servers.servers(found, {}).needs)
 
     assert "\n".join(f"{one.key} = {one.value}" for one in env) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("db:\n  host: ${oc.env:DB_HOST,localhost}\n", 'DB_HOST = "{postgres.host}"'),
+        ("url: ${PLACE:-postgresql://a:b@localhost/c}\n", 'PLACE = "{postgres.url}"'),
+        ("key: ${oc.env:KEY} # of the shop\nmail: ${MAIL_KEY}\nport: ${oc.env:PORT,80}\n", 'KEY = "test"'),
+    ],
+)
+def test_variables_of_settings_files_are_led(project: Project, text: str, line: str) -> None:
+    """As OmegaConf and other loaders of YAML write them; only OmegaConf is known to need a value."""
+    found = add(project, {"conf/db/shop.yaml": text, "app.py": "import omegaconf"})
+
+    assert [f"{one.key} = {one.value}" for one in variables.environment(found, {"postgres": ""})] == [line]
