@@ -1,6 +1,5 @@
 """Checks as pytest items, each against the service on its own lease. Loaded only on request."""
 
-import asyncio
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from testbay.manifest.files import manifest_file
 from testbay.manifest.load import load_manifest
 from testbay.manifest.service import Manifest
 from testbay.manifest.targets import Target
-from testbay.production.checks import runner
+from testbay.production.checks import loop, runner
 from testbay.production.checks.report import Report, Result
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def _judge(check: Check, manifest: Manifest, request: pytest.FixtureRequest, tar
         environ=settings.environ(),
         secrets=tuple(manifest.secrets),
     )
-    found = asyncio.run(runner.report(plan)).results
+    found = loop.run(runner.report(plan)).results
     request.node.stash[_FOUND] = list(found)
     wrong = [result for result in found if result.verdict not in ("pass", "skip")]
     if wrong:

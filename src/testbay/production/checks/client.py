@@ -1,6 +1,5 @@
 """The HTTP client for a target: its address, headers, trusted certificates and secrets."""
 
-import asyncio
 import fnmatch
 import functools
 import logging
@@ -9,7 +8,6 @@ import secrets
 import ssl
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 _MAX_HEADER_BYTES = 64 << 10
 _OLDEST_S = 60.0  # of a connection that is kept
-_THREADS = 256  # each is made when it is needed
 _ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s?#]*$")
 
 
@@ -102,11 +99,6 @@ def _connector(tls: ssl.SSLContext, keep_alive_s: float) -> "aiohttp.TCPConnecto
         return aiohttp.TCPConnector(keepalive_timeout=keep_alive_s, limit=0, ssl=tls)
     # A connection per request: one that the server has just closed must not count against it.
     return aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls)
-
-
-def widen(loop: asyncio.AbstractEventLoop) -> None:
-    """Give a loop more threads: otherwise host names that do not resolve delay the look-up of all others."""
-    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="checks"))
 
 
 def client(

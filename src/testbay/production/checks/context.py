@@ -6,7 +6,7 @@ import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from testbay import masking
 from testbay.manifest import placeholders
 from testbay.manifest.expressions.evaluate import Missing, NotMetError
 from testbay.manifest.expressions.parse import condition
+from testbay.production.checks import loop
 from testbay.production.checks.report import Verdict
 from testbay.text import strict_json
 
@@ -83,6 +84,15 @@ class CheckContext:
     def left_s(self) -> float:
         return self.deadline - time.monotonic()
 
+    @property
+    def host(self) -> str:
+        """The target's host, as it is looked up; empty if its address is none."""
+        from yarl import URL
+
+        with suppress(ValueError):
+            return URL(self.base_url).raw_host or ""
+        return ""
+
     def names(self, **more: Any) -> dict[str, Any]:
         """The values that a condition can name: `more`, the run's id and the expected commit."""
         expected = self.expected_sha or Missing("no commit is expected (--commit names one)")
@@ -139,13 +149,13 @@ class Progress:
 
 
 @asynccontextmanager
-async def deadline(what: str, timeout_s: float, until: float = math.inf) -> AsyncIterator[Progress]:
-    """Limit the time of one check; `until` is the deadline of the whole run.
+async def deadline(what: str, timeout_s: float, until: float = math.inf, *, host: str = "") -> AsyncIterator[Progress]:
+    """Limit the time of one check of a host; `until` is the deadline of the whole run.
 
     Raises:
-        FoundError: It took longer: `fail`, or `error` when the run was over.
+        FoundError: It took longer: `fail`, or `error` when the run was over, or when that says nothing of the host.
     """
-    left_s = until - time.monotonic()
+    left_s, starved_s = until - time.monotonic(), loop.starved_s()
     limit, progress = asyncio.timeout(max(0.0, min(timeout_s, left_s))), Progress()
     try:
         async with limit:
@@ -155,7 +165,19 @@ async def deadline(what: str, timeout_s: float, until: float = math.inf) -> Asyn
             raise
         if left_s < timeout_s:
             raise FoundError("error", "the time limit of the whole run was reached") from None
-        raise FoundError("fail", f"{what} took longer than {timeout_s:g} s{progress.said}") from None
+        took = f"took longer than {timeout_s:g} s"
+        if loop.is_looking_up(host):
+            raise unresolved(what, f"the system {took} to look up {host}") from None
+        if (starved_s := loop.starved_s() - starved_s) > timeout_s / 2:
+            busy = f"this machine is too busy to tell: testbay had no processor for {starved_s:.1f} s of that"
+            raise FoundError("error", f"{what} {took}, and {busy}") from None
+        raise FoundError("fail", f"{what} {took}{progress.said}") from None
+
+
+def unresolved(what: str, *evidence: str) -> FoundError:
+    """The error of a host whose name no server of DNS answered for, whether it said so or not."""
+    said = "the host's name is not known: no DNS server answers for it"
+    return FoundError("error", f"{what}: {said}", evidence, reached=False)
 
 
 def judge(rules: Sequence[str], values: Mapping[str, Any], evidence: Iterable[str] = ()) -> None:

@@ -5,7 +5,6 @@ import mimetypes
 import time
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +100,7 @@ async def exchange(context: CheckContext, table: Exchange, scope: Scope, progres
     except zlib.error as error:
         raise FoundError("fail", f"{asked}: its gzip body is broken: {error}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise no_answer(asked, error, host=_host(context.base_url)) from None
+        raise no_answer(asked, error, host=context.host or None) from None
     return Response(
         asked=asked,
         status=response.status,
@@ -113,14 +112,6 @@ async def exchange(context: CheckContext, table: Exchange, scope: Scope, progres
         peer=getattr(response, "peer", None),
         tls=getattr(response, "secure", None),
     )
-
-
-def _host(url: str) -> str | None:
-    from yarl import URL
-
-    with suppress(ValueError):
-        return URL(url).raw_host
-    return None
 
 
 async def _sent(context: CheckContext, table: Exchange, scope: Scope, path: str) -> "aiohttp.ClientResponse":
@@ -194,6 +185,8 @@ def _moved(context: CheckContext, response: "aiohttp.ClientResponse") -> str:
         return ""
     try:
         url = response.url.join(URL(to))
+        if url == response.url and "set-cookie" not in response.headers:  # a cookie may have been all that was missing
+            return "itself"
         stays = _stays(URL(context.base_url), url)
         return f"{url.path[:100]} (follow = true follows it)" if stays else f"{url.origin()}{url.path}"[:100]
     except ValueError:

@@ -90,7 +90,7 @@ async def once(context: CheckContext, live: Live, rollout: Rollout) -> Response:
     context.commit, context.expected_sha = "", rollout.expected
     table = Exchange(get=live.url, follow=True)
     async with (
-        deadline(f"GET {live.url}", _PATIENCE_S, context.deadline) as progress,
+        deadline(f"GET {live.url}", _PATIENCE_S, context.deadline, host=context.host) as progress,
         # Without the cookies of the last time: by them a load balancer would lead to the same instance again.
         client(context.client.connector, direct=context.direct, owner=False) as own,
     ):

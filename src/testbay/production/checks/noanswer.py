@@ -6,8 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from testbay.production.checks.context import FoundError
-from testbay.production.checks.report import Verdict
+from testbay.production.checks.context import FoundError, unresolved
 
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -67,8 +66,9 @@ def _unconnected(asked: str, cause: BaseException) -> FoundError | None:
     if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # not what the library wraps it in
         return FoundError("fail", f"{asked}: no TLS: {tls_trouble(cause)}", reached=False)
     if isinstance(cause, socket.gaierror):
-        verdict: Verdict = "error" if cause.errno == socket.EAI_AGAIN else "fail"
-        return FoundError(verdict, f"{asked}: the host's name is not known: {cause.strerror}", reached=False)
+        if cause.errno == socket.EAI_AGAIN:
+            return unresolved(asked, str(cause.strerror))
+        return FoundError("fail", f"{asked}: the host's name is not known: {cause.strerror}", reached=False)
     if isinstance(cause, ConnectionRefusedError):
         return FoundError("fail", f"{asked}: connection refused", reached=False)
     return _by_number(asked, cause) if isinstance(cause, OSError) and cause.errno else None

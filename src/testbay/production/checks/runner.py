@@ -12,9 +12,9 @@ from testbay.errors import InterruptedRunError
 from testbay.manifest.checkbase import LIVE, Phase
 from testbay.manifest.checks import Check, HttpCheck, JourneyCheck, WebSocketCheck
 from testbay.manifest.rollout import RolloutLookup
-from testbay.production.checks import gate
+from testbay.production.checks import gate, loop
 from testbay.production.checks.attempts import HARMLESS, attempt, masked, result_of
-from testbay.production.checks.client import ContextOptions, open_context, widen
+from testbay.production.checks.client import ContextOptions, open_context
 from testbay.production.checks.context import CheckContext, FoundError, Passed
 from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.history import verdicts
@@ -52,13 +52,12 @@ def run(plan: Plan) -> Report:
     Raises:
         InterruptedRunError: Ctrl-C or SIGTERM; what had been made was cleaned up first.
     """
-    return asyncio.run(_run(plan))
+    return loop.run(_run(plan))
 
 
 async def _run(plan: Plan) -> Report:
-    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    running, me = asyncio.get_running_loop(), asyncio.current_task()
     assert me is not None
-    widen(loop)
     received: list[int] = []
 
     def interrupt(number: int) -> None:
@@ -67,7 +66,7 @@ async def _run(plan: Plan) -> Report:
         received.append(number)
 
     for number in process.ending_signals():
-        loop.add_signal_handler(number, interrupt, number)
+        running.add_signal_handler(number, interrupt, number)
     try:
         return await report(plan)
     except asyncio.CancelledError:

@@ -19,8 +19,7 @@ from testbay.manifest.service import Manifest
 from testbay.manifest.watching import Watching
 from testbay.output import Voice
 from testbay.production import extra
-from testbay.production.checks import runner
-from testbay.production.checks.client import widen
+from testbay.production.checks import loop, runner
 from testbay.production.checks.context import Passed
 from testbay.production.history.slowness import Series
 from testbay.production.remote.exchange import is_private
@@ -74,7 +73,7 @@ def execute(options: WatchOptions, voice: Voice) -> int:
     try:
         if store.broken:
             voice.say(f"history: {store.broken}")
-        asyncio.run(_watch(_Made(options, found, wishes, store, send, alive), where, voice))
+        loop.run(_watch(_Made(options, found, wishes, store, send, alive), where, voice))
     finally:
         store.close()
     return 0
@@ -91,7 +90,6 @@ class _Made(NamedTuple):
 
 async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> None:
     keeper = ThreadPoolExecutor(1, thread_name_prefix="history")
-    widen(asyncio.get_running_loop())
     watcher, cycle = _engine(made, keeper, voice)
     _obey_signals(watcher, voice)
     jobs = _jobs(made, cycle.recorder)

@@ -192,6 +192,8 @@ def test_a_redirect_is_an_answer_unless_it_is_followed(ask: Ask, listen: Listen)
     away = listen(answer(b"", "Location: http://elsewhere.invalid/x", status="302 Found"))
 
     assert told(ask(check("status == 302"), loop)) == ("pass", "GET /health → 302")
+    said = only(ask(check("status == 200"), loop)).evidence
+    assert said == ("GET /health → 302 of no type, 0 bytes, redirects to itself",)
     assert told(ask(check("status == 200", "follow = true"), loop)) == (
         "fail",
         "GET /health redirects more than 5 times, last to /health",

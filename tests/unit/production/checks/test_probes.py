@@ -1,19 +1,24 @@
 """Checks of ports and names, asked of real sockets on loopback."""
 
 import errno
+import itertools
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import dns.message
 import dns.rrset
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from tests.samples.reports import told
+from tests.samples.reports import only, told
 
 from testbay.manifest.checks import Check
+from testbay.production.checks import loop
 from testbay.production.checks.noanswer import no_answer
 from testbay.production.checks.report import Report
 
@@ -202,3 +207,81 @@ def test_names_that_no_server_answers_for_hold_up_no_other(
     well = tcp(listen(lambda client: client.recv(1)), 'timeout = "20s"').replace("127.0.0.1", "localhost")
 
     assert ask("\n".join([*slow_ones, well])).results[-1].verdict == "pass"
+
+
+SILENT = {
+    "http": ('get = "/"\nexpect = ["status == 200"]', "GET /"),
+    "websocket": ('url = "/"\nsteps = [{ recv = "5s", expect = ["message == \'a\'"] }]', "WS /"),
+    "journey": ('[[check.step]]\nget = "/"\nexpect = ["status == 200"]', "the journey"),
+    "tcp": ('connect = "slow.invalid:80"', "slow.invalid:80"),
+    "redis": ('url = "${A}"\nask = ["PING"]\nexpect = ["answer == True"]', "Redis"),
+    "nats": ('url = "${A}"', "NATS"),
+}
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_a_name_that_no_server_answers_for_is_no_outage(ask: Ask, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Silence says as little of the target as the system's own error does; and nobody waits for its end."""
+    ended, look_up = threading.Event(), socket.getaddrinfo
+
+    def silent(host: str, *more: Any, **options: Any) -> Any:
+        return ended.wait() and [] if host == "slow.invalid" else look_up(host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    lines, asked = SILENT[kind]
+    target = '[target.here]\nbase_url = "http://slow.invalid"\n'
+    head = f'[[check]]\nid = "a"\nkind = "{kind}"\nattempts = 1\ntimeout = "600ms"\n'
+    try:
+        found = only(ask(f"{target}{head}{lines}", environ={"A": f"{kind}://slow.invalid"}))
+    finally:
+        ended.set()
+
+    said = f"{asked}: the host's name is not known: no DNS server answers for it"
+    assert (found.verdict, found.said) == ("error", said)
+    assert found.evidence == ("the system took longer than 0.6 s to look up slow.invalid",)
+
+
+def test_an_address_that_is_silent_hides_no_other(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a host with IPv6 where this machine's way there ends in nothing."""
+    look_up = socket.getaddrinfo
+    with ExitStack() as held:
+        full = held.enter_context(socket.create_server(("127.0.0.2", 0), backlog=0))
+        port = full.getsockname()[1]
+        held.enter_context(socket.create_server(("127.0.0.1", port)))
+        held.enter_context(socket.create_connection(("127.0.0.2", port)))  # a second one is not answered
+
+        def both(host: str, *more: Any, **options: Any) -> Any:
+            names = ["127.0.0.2", "127.0.0.1"] if host == "two.invalid" else [host]
+            return [found for name in names for found in look_up(name, *more, **options)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", both)
+
+        assert told(
+            ask(tcp(port, 'timeout = "20s"\nexpect = ["ip == \'127.0.0.1\'"]').replace("127.0.0.1:", "two.invalid:"))
+        ) == (
+            "pass",
+            f"two.invalid:{port} takes connections",
+        )
+
+
+def test_a_machine_that_is_too_busy_is_no_outage(
+    ask: Ask, listen: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system counts for how long a thread that was ready had no processor."""
+    monkeypatch.setattr(loop, "starved_s", itertools.count(0.0, 7.5).__next__)
+    port = listen(lambda client: client.recv(9999) and client.recv(1))
+
+    found = told(ask(tcp(port, 'timeout = "100ms"\nexpect = ["text != \'\'"]')))
+
+    busy = "and this machine is too busy to tell: testbay had no processor for 7.5 s of that"
+    assert found == ("error", f"127.0.0.1:{port} took longer than 0.1 s, {busy}")
+
+
+def test_the_system_tells_of_a_wait_for_a_processor() -> None:
+    """Of this thread alone, in seconds that only grow."""
+    before = loop.starved_s()
+
+    assert (before > 0, before <= loop.starved_s() < time.monotonic()) == (
+        Path("/proc/thread-self/schedstat").exists(),
+        True,
+    )

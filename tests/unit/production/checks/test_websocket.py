@@ -98,7 +98,11 @@ def test_the_message_that_is_meant_is_waited_for(ask: Ask, talk: Talk) -> None:
             'steps = [{ recv = "5s", expect = ["size > 0"] }]',
             "WS /ws: a message of more than 1 MiB after 0 messages",
         ),
-        (lambda c: c.recv(), 'timeout = "300ms"\nclose = 1000', "WS /ws took longer than 0.3 s"),
+        (
+            lambda c: c.recv(),
+            'timeout = "300ms"\nclose = 1000',
+            "WS /ws took longer than 0.3 s: the conversation did not end",
+        ),
     ],
     ids=["closed", "code", "type", "binary", "never", "large", "silent"],
 )

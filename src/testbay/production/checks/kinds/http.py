@@ -21,7 +21,8 @@ async def ask(context: CheckContext, check: HttpCheck, instance: str) -> Passed:
 
 async def _once(context: CheckContext, check: HttpCheck, instance: str) -> Response:
     scope = context.scope(each=instance)
-    async with deadline(f"{check.method.upper()} {check.path}", check.timeout, context.deadline) as progress:
+    about = f"{check.method.upper()} {check.path}"
+    async with deadline(about, check.timeout, context.deadline, host=context.host) as progress:
         answer = await exchange(context, check, scope, progress)
     judge(check.expect, context.names(**answer.values), [answer.line()])
     return answer

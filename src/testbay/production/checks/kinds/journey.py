@@ -28,10 +28,12 @@ class Journey:
         Raises:
             FoundError: It says which.
         """
-        async with deadline("the journey", self._check.timeout, self._asking.deadline):
-            for number, step in enumerate(self._check.step, 1):
-                await self._take(number, step, self._check.step)
-        return Passed(said=plural(len(self._check.step), "step"))
+        asking, steps = self._asking, self._check.step
+        async with deadline("the journey", self._check.timeout, asking.deadline, host=asking.host) as progress:
+            for number, step in enumerate(steps, 1):
+                progress.said = f": step {number} of {len(steps)} did not end"
+                await self._take(number, step, steps)
+        return Passed(said=plural(len(steps), "step"))
 
     async def clean(self) -> Passed:
         """Take every step of the cleanup, even after a failed one.
@@ -45,7 +47,7 @@ class Journey:
         for number, step in enumerate(self._check.cleanup, 1):
             if placeholders.names_in(_sent(step)) <= self._has():
                 try:
-                    async with deadline("the cleanup", self._check.timeout):
+                    async with deadline("the cleanup", self._check.timeout, host=self._asking.host):
                         await self._take(number, step, self._check.cleanup)
                 except FoundError as error:
                     wrong.append(error)

@@ -4,6 +4,7 @@ import json
 import socket
 import ssl
 import time
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
     url = _url(context, check.url)
     # Not as options of the login: a pooler such as PgBouncer refuses or drops them, and the address may have its own.
     begin = f"begin{'' if check.writes else ' read only'}; set local statement_timeout = {check.timeout * 1000:.0f}"
-    async with deadline("PostgreSQL", check.timeout, context.deadline):
+    async with deadline("PostgreSQL", check.timeout, context.deadline, host=_host(url)):
         began = time.monotonic()
         try:
             connection = await psycopg.AsyncConnection.connect(url, autocommit=True, row_factory=dict_row)
@@ -66,11 +67,12 @@ async def redis(context: CheckContext, check: RedisCheck) -> Passed:
     import redis.asyncio
     from redis.exceptions import RedisError
 
-    async with deadline("Redis", check.timeout, context.deadline):
+    url = _url(context, check.url)
+    async with deadline("Redis", check.timeout, context.deadline, host=_host(url)):
         began = time.monotonic()
         try:
             client = redis.asyncio.Redis.from_url(
-                _url(context, check.url),
+                url,
                 decode_responses=True,
                 socket_timeout=check.timeout,
                 single_connection_client=True,
@@ -105,7 +107,7 @@ async def nats(context: CheckContext, check: NatsCheck) -> Passed:
     async def remember(error: Exception) -> None:
         causes.append(error)
 
-    async with deadline("NATS", check.timeout, context.deadline):
+    async with deadline("NATS", check.timeout, context.deadline, host=_host(urls[0])):
         began = time.monotonic()
         try:
             await client.connect(
@@ -165,6 +167,12 @@ def _url(context: CheckContext, text: str) -> str:
     user = whole.partition("://")[2].rpartition("@")[0]
     context.secrets.update(part for part in (user.partition(":")[2],) if part)
     return whole
+
+
+def _host(url: str) -> str:
+    with suppress(ValueError):  # of brackets without an IPv6 address
+        return urlsplit(url).hostname or ""
+    return ""
 
 
 def _failed(what: str, error: BaseException) -> FoundError:

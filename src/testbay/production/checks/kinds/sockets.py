@@ -28,11 +28,11 @@ async def tcp(context: CheckContext, check: TcpCheck) -> Passed:
         FoundError: No connection, or another answer.
     """
     host, port = _place(context, check.connect)
-    async with deadline(check.connect, check.timeout, context.deadline) as progress:
+    async with deadline(check.connect, check.timeout, context.deadline, host=host) as progress:
         progress.said = _NO_CONNECTION
         began = time.monotonic()
         try:
-            reader, writer = await asyncio.open_connection(host.strip("[]"), port)
+            reader, writer = await asyncio.open_connection(host, port)
         except OSError as error:
             raise no_answer(check.connect, error) from None
         took_s = time.monotonic() - began
@@ -75,7 +75,7 @@ async def tls(context: CheckContext, check: TlsCheck) -> Passed:
         FoundError: No connection, a certificate that is not trusted or is for another name, or a condition that fails.
     """
     host, port = _place(context, check.connect)
-    async with deadline(check.connect, check.timeout, context.deadline) as progress:
+    async with deadline(check.connect, check.timeout, context.deadline, host=host) as progress:
         progress.said = _NO_CONNECTION
 
         def connected() -> asyncio.Protocol:
@@ -83,11 +83,9 @@ async def tls(context: CheckContext, check: TlsCheck) -> Passed:
             return asyncio.Protocol()
 
         began = time.monotonic()
-        name, loop = check.server_name or host.strip("[]"), asyncio.get_running_loop()
+        name, loop = check.server_name or host, asyncio.get_running_loop()
         try:
-            transport, _ = await loop.create_connection(
-                connected, host.strip("[]"), port, ssl=context.tls, server_hostname=name
-            )
+            transport, _ = await loop.create_connection(connected, host, port, ssl=context.tls, server_hostname=name)
         except OSError as error:
             raise no_answer(check.connect, error) from None
         took_s = time.monotonic() - began
@@ -107,7 +105,7 @@ def _place(context: CheckContext, text: str) -> tuple[str, int]:
     host, _, port = whole.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise FoundError("error", f"{text} is not HOST:PORT", reached=False)
-    return host, int(port)
+    return host.strip("[]"), int(port)
 
 
 async def name(context: CheckContext, check: DnsCheck) -> Passed:

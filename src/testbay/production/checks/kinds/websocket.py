@@ -16,7 +16,7 @@ from testbay.manifest import placeholders
 from testbay.manifest.checks import WebSocketCheck
 from testbay.manifest.exchange import Message
 from testbay.manifest.expressions.evaluate import Missing
-from testbay.production.checks.context import CheckContext, FoundError, Passed, Scope, deadline, judge, parsed
+from testbay.production.checks.context import CheckContext, FoundError, Passed, Progress, Scope, deadline, judge, parsed
 from testbay.production.checks.noanswer import no_answer, no_proxy
 from testbay.text import plural
 
@@ -64,20 +64,23 @@ async def ask(context: CheckContext, check: WebSocketCheck, instance: str) -> Pa
     talk = Conversation(
         path=path, headers=headers, steps=check.steps, close=check.close, subprotocols=check.subprotocols
     )
-    async with deadline(f"WS {path}", check.timeout, context.deadline):
-        await hold(context, talk, scope)
+    async with deadline(f"WS {path}", check.timeout, context.deadline, host=context.host) as progress:
+        await hold(context, talk, scope, progress)
     return Passed(said=f"{plural(talk.count, 'message')} on {path}", latencies_s=(time.monotonic() - talk.began,))
 
 
-async def hold(context: CheckContext, talk: Conversation, scope: Scope) -> None:
-    """Connect, take every step, and close. The caller sets the deadline.
+async def hold(context: CheckContext, talk: Conversation, scope: Scope, progress: Progress | None = None) -> None:
+    """Connect, take every step, and close. The caller sets the deadline, and `progress` is told how far it got.
 
     Raises:
         FoundError: No connection, another message, or none, or another close code.
     """
     import websockets
 
+    progress = progress or Progress()
+    progress.said = ": no handshake came"
     async with _connected(context, talk) as socket:
+        progress.said = ": the conversation did not end"
         try:
             for step in talk.steps:
                 await _take(context, socket, talk, step, scope)

@@ -1,0 +1,80 @@
+"""The event loop of checks: tries the addresses of a host as browsers do, and knows what it waits for."""
+
+import asyncio
+import socket
+import threading
+from collections import Counter
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_THREADS = 256  # for Docker's command; each is made when it is needed
+_NEXT_ADDRESS_S = 0.25  # RFC 8305: when the next address is tried beside the one that is silent
+_SCHEDULE = Path("/proc/thread-self/schedstat")
+
+
+class CheckLoop(asyncio.SelectorEventLoop):
+    """An event loop that also counts the look-ups of names that are under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="checks"))
+        self._looked_up: Counter[Any] = Counter()
+
+    async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
+        """Connect; one address that is silent, such as IPv6 without a way there, does not hide the others."""
+        if host is not None:
+            options.setdefault("happy_eyeballs_delay", _NEXT_ADDRESS_S)
+        return await super().create_connection(factory, host, port, **options)
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        """Look up a name, in a thread that nobody has to wait for: the system may ask a silent server for a minute."""
+        found: asyncio.Future[Any] = self.create_future()
+        self._looked_up[host] += 1
+
+        def end(result: Any, error: OSError | ValueError | None) -> None:
+            self._looked_up[host] -= 1
+            if found.cancelled():
+                return
+            if error is None:
+                found.set_result(result)
+            else:
+                found.set_exception(error)
+
+        def look_up() -> None:
+            result: Any = None
+            error = None
+            try:
+                result = socket.getaddrinfo(host, port, **options)
+            except (OSError, ValueError) as caught:  # the latter of a name that no server could know
+                error = caught
+            with suppress(RuntimeError):  # the loop is closed
+                self.call_soon_threadsafe(end, result, error)
+
+        threading.Thread(target=look_up, name=f"looking up {host}", daemon=True).start()
+        return await found
+
+    def is_looking_up(self, host: str) -> bool:
+        return self._looked_up[host] > 0
+
+
+def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine to its end in a loop of its own."""
+    with asyncio.Runner(loop_factory=CheckLoop) as runner:
+        return runner.run(coroutine)
+
+
+def is_looking_up(host: str) -> bool:
+    """Return whether the system was asked for the addresses of a host, and has not answered."""
+    loop = asyncio.get_running_loop()
+    return isinstance(loop, CheckLoop) and loop.is_looking_up(host)
+
+
+def starved_s() -> float:
+    """The seconds for which this thread was ready to run and had no processor; 0 where the system does not tell."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(_SCHEDULE.read_bytes().split()[1]) / 1e9
+    return 0.0
