@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from testbay.init import (
     addresses,
+    databases,
     entry,
     insisted,
     libpq,
@@ -75,7 +76,8 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     if "postgres" not in renamed | insisted_on | named:
         written = logins["postgres"].db if "postgres" in logins else "postgres"
         base = found.chosen.database if found.chosen.names else written
-        found = servers.with_database(found, insisted.beside(project, base, is_fixed="postgres" in ways.fixed))
+        of_tests = insisted.beside(project, base, is_fixed="postgres" in ways.fixed)
+        found = servers.with_databases(found, [db for db in (of_tests, *databases.further(project, base)) if db])
     migration = migrations.migrations(project, found.chosen.scripts) if "postgres" in found.needs else None
     tests = testing.tests(project)
     needs_test = tests is None and bool(found.needs)
@@ -132,7 +134,8 @@ def _compose(found: Servers) -> Finding | None:
 def _env(project: Project, found: Servers, fixed: Mapping[str, FixedAddress], tests: str) -> list[Finding]:
     """Make the lines of `[env]`; `tests` is the folder of the tests, if there is one."""
     env = sorted(
-        variables.environment(project, found.needs, found.chosen), key=lambda line: line.source.partition(":")[0]
+        variables.environment(project, found.needs, found.chosen, found.beside),
+        key=lambda line: line.source.partition(":")[0],
     )
     env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]

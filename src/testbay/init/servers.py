@@ -50,7 +50,7 @@ class Servers:
 
     `chosen` are the compose files that have every server, `compose` their names if the manifest has to name them.
     `missing` tells that no file has every server, and a file called `own` is to be written: for the service `over`
-    alone, if it is laid over `chosen`, and with a script that makes the database `beside`. `refused` says why files
+    alone, if it is laid over `chosen`, and with a script that makes the databases `beside`. `refused` says why files
     cannot be used. `others` are services that testbay cannot run itself.
     """
 
@@ -62,7 +62,7 @@ class Servers:
     others: tuple[str, ...] = ()
     own: str = TEST_FILE
     over: str = ""
-    beside: str = ""
+    beside: tuple[str, ...] = ()
     chosen: Candidate = field(default_factory=Candidate)
 
     def name(self, need: str) -> str:
@@ -164,17 +164,18 @@ def for_tests(found: Servers, logins: Mapping[str, FixedAddress]) -> Servers:
     return replace(found, compose=(*chosen.names, found.own), missing=True, over=chosen.images["postgres"][0])
 
 
-def with_database(found: Servers, database: str) -> Servers:
-    """Have a script make one more database, in a file laid over the project's or in testbay's own."""
+def with_databases(found: Servers, databases: Sequence[str]) -> Servers:
+    """Have a script make more databases, in a file laid over the project's or in testbay's own."""
     chosen = found.chosen
-    if not database or database in chosen.makes or "postgres" not in found.needs:
+    wanted = tuple(db for db in databases if db not in chosen.makes)
+    if not wanted or "postgres" not in found.needs:
         return found
     if not chosen.names:
-        return replace(found, beside=database)
+        return replace(found, beside=wanted)
     if chosen.is_of_tests:  # it stays as it is
         return found
     names, key = (*chosen.names, found.own), chosen.images["postgres"][0]
-    return replace(found, beside=database, missing=True, compose=names, over=key)
+    return replace(found, beside=wanted, missing=True, compose=names, over=key)
 
 
 def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
@@ -196,14 +197,14 @@ def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
     return "\n".join([*lines, *_script(found.beside)]) + "\n"
 
 
-def _granted(database: str) -> list[str]:
+def _granted(databases: Sequence[str]) -> list[str]:
     where = "        target: /docker-entrypoint-initdb.d/tests.sql"
-    return ["    configs:", "      - source: tests_database", where] if database else []
+    return ["    configs:", "      - source: tests_database", where] if databases else []
 
 
-def _script(database: str) -> list[str]:
-    content = f"    content: CREATE DATABASE {json.dumps(database)};".replace("$", "$$")
-    return ["configs:", "  tests_database:", content] if database else []
+def _script(databases: Sequence[str]) -> list[str]:
+    content = " ".join(f"CREATE DATABASE {json.dumps(db)};" for db in databases).replace("$", "$$")
+    return ["configs:", "  tests_database:", f"    content: {content}"] if databases else []
 
 
 def _login(fixed: FixedAddress | None) -> list[str]:

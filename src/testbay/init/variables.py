@@ -70,16 +70,19 @@ class Role:
     query: str = ""
 
 
-def environment(project: Project, needs: Mapping[str, str], chosen: Candidate | None = None) -> Iterator[Finding]:
+def environment(
+    project: Project, needs: Mapping[str, str], chosen: Candidate | None = None, beside: Collection[str] = ()
+) -> Iterator[Finding]:
     """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it.
 
-    A variable whose example names a database that scripts of the `chosen` compose file make leads there. What the file
-    gives the program itself is better than a guess.
+    A variable whose example names a database that scripts of the `chosen` compose file make, or one `beside`, leads
+    there. What the file gives the program itself is better than a guess.
     """
     known = {read.name: _role(read, "") for read in reads(project)}
     given = runners.for_tests(project, known)
     left_out = _of_users(project)
     chosen = chosen or Candidate()
+    made = {*chosen.makes, *beside}
     by_itself = {*given, *runners.of_dotenv(project)}
     for read in reads(project):
         role = _role(read, project.examples.get(read.name, ("", ""))[0])
@@ -88,7 +91,7 @@ def environment(project: Project, needs: Mapping[str, str], chosen: Candidate | 
         if read.name in left_out:
             continue
         if role and role.need in needs:
-            value = _leading(read, role, project, chosen)
+            value = _leading(read, role, project, chosen, made)
             if _EXPORTED.get(read.name) != value:
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
@@ -100,13 +103,13 @@ def environment(project: Project, needs: Mapping[str, str], chosen: Candidate | 
             yield Finding(key=name, value=quoted(value), source=f"{file}, for pytest")
 
 
-def _leading(read: Read, role: Role, project: Project, chosen: Candidate) -> str:
-    """Make the value that leads the program to testbay's server."""
+def _leading(read: Read, role: Role, project: Project, chosen: Candidate, made: Collection[str]) -> str:
+    """Make the value that leads the program to testbay's server, and there to the database of its name if it is `made`."""
     value = _template(role, project, read.name)
     example = project.examples.get(read.name, ("", ""))[0]
     if not example and "TEST" in read.name.split("_"):
         example, _ = chosen.said.get(read.name, ("", ""))
-    if role.need == "postgres" and (db := _database(example or read.default)) in chosen.makes:
+    if role.need == "postgres" and (db := _database(example or read.default)) in made:
         value = value.replace("{postgres.url}", f"postgresql://{_PARTS}").replace("{postgres.db}", db)
     return value
 

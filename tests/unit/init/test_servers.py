@@ -53,6 +53,8 @@ def test_a_compose_file_in_a_usual_folder_is_found(project: Project, name: str) 
     assert (list(found.needs), found.compose) == (["postgres"], (name,))
 
 
+ONE = "services: {db: {image: postgres, environment: {POSTGRES_PASSWORD: x, POSTGRES_DB: app}}}"
+SCRIPT = ONE[:-2] + ", volumes: ['./s:/docker-entrypoint-initdb.d']}}"
 NAMED = 'URL = f"postgresql://{s.user}:{s.word}@{s.host}/{s.name}_test"\n'
 
 
@@ -71,7 +73,8 @@ def test_a_database_named_after_the_programs_own_is_made(project: Project, compo
     draft = manifest.draft(add(project, files | {"requirements.txt": "asyncpg", "tests/conftest.py": NAMED + more}), {})
 
     text = servers.compose_text(draft.servers, draft.logins)
-    assert (draft.servers.beside, f'content: CREATE DATABASE "{made}";' in text) == (made, bool(made))
+    beside = (made,) if made else ()
+    assert (draft.servers.beside, f'content: CREATE DATABASE "{made}";' in text) == (beside, bool(made))
 
 
 def test_the_compose_file_says_what_the_program_is_given(project: Project) -> None:
@@ -148,7 +151,32 @@ def test_a_database_of_the_settings_for_tests_is_made(project: Project, files: d
     """Beside the program's own, where both have fixed addresses; not one that the program creates."""
     found = manifest.draft(add(project, {"requirements.txt": "psycopg", "app.py": "x = 1", **files}), {})
 
-    assert found.servers.beside == made
+    assert found.servers.beside == ((made,) if made else ())
+
+
+@pytest.mark.parametrize(
+    ("compose", "reads", "made", "led"),
+    [
+        ("", "E('A_DSN', '{}/a'), E('B_DSN', '{}/b'), E('C_DSN', '{}/c')", ("b", "c"), ["b", "c"]),
+        (ONE, "E('DB_URL', '{}/app'), E('STATS_DB_URL', '{}/stats')", ("stats",), ["stats"]),
+        (ONE, "E('DB_NAME', 'app'), E('STATS_DB_NAME', 'stats')", ("stats",), ["stats"]),
+        (ONE, "E('DB_URL', '{}/app'), E('READ_DB_URL', '{}/dev'), E('ADMIN_URL', '{}/postgres')", (), []),
+        (ONE, "E('DB_URL', '{}/dev'), E('DATABASE_URL', '{}/dev')", (), []),
+        (ONE, "E('DB_URL', '{}/app'), E('STATS_TEST_URL', '{}/stats')", (), []),
+        (SCRIPT, "E('A_URL', '{}/app'), E('B_URL', '{}/b')", (), ["b"]),
+    ],
+)
+def test_a_database_that_another_variable_names_is_made(
+    project: Project, compose: str, reads: str, made: tuple[str, ...], led: list[str]
+) -> None:
+    """Each variable leads to its own, unless it names the program's in other words. A script's own is there already."""
+    text = "from os import getenv as E\n" + reads.replace("{}", "postgresql://me:pw@localhost")
+    files = {"app.py": text, "requirements.txt": "psycopg", "s/a.sql": "create database b;"}
+    draft = manifest.draft(add(project, files | ({"compose.yaml": compose} if compose else {})), {})
+
+    assert draft.servers.beside == made
+    ends = [line.value.strip('"').rpartition("/")[2] for line in draft.env]
+    assert [db for db in ends if not db.startswith("{")] == led
 
 
 @pytest.mark.parametrize(("image", "written"), [("postgres:15", "postgres:15"), ("postgres", "postgres:18")])
