@@ -30,6 +30,7 @@ def reads(project: Project) -> list[Read]:
     found: dict[str, Read] = {}
     classes = settings_classes(project)
     helpers = dict(pair for source in project.code for pair in _helpers(source))
+    called = _called_at_import(project)
     for read in dynaconf.reads(project):
         found.setdefault(read.name, read)
     besides = [s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.is_test]
@@ -37,7 +38,7 @@ def reads(project: Project) -> list[Read]:
     for source in [*project.code, *besides]:
         # A test may set what it tries; the program imports no script for CI, and no test the settings of a deployment.
         tries = source.path.parts[0] in ASIDE or (source.is_test and not source.is_conftest)
-        for one in _of_source(source, classes, helpers):
+        for one in _of_source(source, classes, helpers, called):
             read = replace(one, required=False) if tries or _is_of_deployment(project, source) else one
             known = found.get(read.name)
             if known is None or (read.default and not known.default):
@@ -126,10 +127,35 @@ def _is_of_os(call: ast.Call) -> bool:
     return name in _OF_OS and holder in ("environ", "os", "") and bool(holder or name == "getenv")
 
 
-def _of_source(source: Source, classes: SettingsClasses, helpers: Mapping[str, bool]) -> Iterator[Read]:
+def _called_at_import(project: Project) -> set[str]:
+    """Name the project's functions that run when its modules are imported: `config = load_config()`, and what it calls.
+
+    A method counts by its name alone.
+    """
+    functions: dict[str, list[ast.stmt]] = {}
+    reached: list[ast.stmt] = []
+    for source in project.code + project.tests:
+        for node in source.nodes:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                functions.setdefault(node.name, []).extend(_at_import(node.body))
+        if source.tree and source.path.parts[0] not in ASIDE:
+            reached += _at_import(source.tree.body)
+    called: set[str] = set()
+    for statement in reached:
+        new = {last(call.func) for call in calls(ast.walk(statement))} & functions.keys() - called
+        called |= new
+        reached += [inner for name in new for inner in functions[name]]
+    return called
+
+
+def _of_source(
+    source: Source, classes: SettingsClasses, helpers: Mapping[str, bool], called: Collection[str]
+) -> Iterator[Read]:
     if source.tree is None or not any(word in source.text for word in (*_WORDS, *helpers)):
         return
-    at_import = {node for statement in _at_import(source.tree.body) for node in ast.walk(statement)}
+    bodies = [node.body for node in source.nodes if isinstance(node, ast.FunctionDef) and node.name in called]
+    run = [statement for body in (source.tree.body, *bodies) for statement in _at_import(body)]
+    at_import = {node for statement in run for node in ast.walk(statement)}
     declared = _declared(source.nodes)
     prefixes = dict(_prefixed(source.tree, ""))
     targets = clients.assigned(source.nodes)
