@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from testbay.init import runners
 from testbay.init.project import Finding, Project
 
 _SQL_FOLDERS = (
@@ -17,20 +18,38 @@ _PICCOLO = "piccolo migrations forwards all"
 _LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGRES_DB"
 _GAP = re.compile(r"%\(\w+\)s|\{\{|[\s(=,](?:%s|\$\d|:[a-z]\w*)(?=[\s,);]|$)")
 _QUOTED = re.compile(r"\$(\w*)\$.*?\$\1\$|'[^']*'|--[^\n]*", re.DOTALL)
+_MAKES_TABLES = re.compile(
+    r"(?P<variables>(?:[A-Z]\w*=[\w./:-]+ +)*)(?:(?:uv|poetry|pdm|pipenv|hatch) run +)?(?P<command>"
+    r"(?:python3? -m )?(?:alembic|flask|aerich|procrastinate)(?: [\w./:=-]+)*"
+    r" (?:upgrade(?: heads?)?|schema --apply|init-?db)"
+    r"|python3? (?:-m )?[\w./-]*\b"
+    r"(?:(?:init|create|setup|migrate|prepare)_?(?:db|database|tables|schema)|db_init|db_setup|migrate)(?:\.py)?)"
+)
 _NOT_OURS = re.compile(r"docker|podman|kubectl|heroku|ssh |revision|makemigrations|autogenerate|localhost|127\.0\.0\.1")
 
 
 def migrations(project: Project, scripts: Collection[Path] = ()) -> Finding | None:
     """Find the key `migrate` or `migrations`; None without migrations. The server itself runs `scripts` already."""
+    said = _said(project)
     if (project.root / "alembic.ini").is_file():
-        return _command(f"{_alembic(project)} upgrade head", "alembic.ini")
+        is_told = said and "alembic" in said.value and said.value != '"alembic upgrade head"'  # -x tenant=public
+        return said if is_told else _command(f"{_alembic(project)} upgrade head", "alembic.ini")
     if project.table("tool", "alembic"):
         return _command("alembic upgrade head", "pyproject.toml: tool.alembic")
     if project.has("flask-migrate") and (project.root / "migrations/env.py").is_file():
         return _command("flask db upgrade", "migrations/env.py, Flask-Migrate")
     if project.manage:
         return _command(f"python {project.manage} migrate --noinput", project.manage)
-    return _target(project) or _alembic_below(project) or _tool(project) or _sql(project, scripts)
+    return _target(project) or _alembic_below(project) or _tool(project) or said or _sql(project, scripts)
+
+
+def _said(project: Project) -> Finding | None:
+    """Find the command that makes the tables in CI, which begins with an empty server, else in the Makefile."""
+    recipes = [("Makefile", line.lstrip("@-\t ")) for line in project.text("Makefile").splitlines() if line[:1] == "\t"]
+    for file, line in (*runners.commands(project), *recipes):
+        if match := _MAKES_TABLES.fullmatch(line.strip()):
+            return _command(match["variables"] + match["command"], file)
+    return None
 
 
 def _alembic(project: Project) -> str:

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -53,14 +53,23 @@ def _of_workflows(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]
 
 def _of_workflow(text: str) -> Iterator[tuple[str, str]]:
     for whole, job in _jobs(text):
-        steps = job.get("steps")
-        for step in filter(_is_table, steps if isinstance(steps, list) else ()):
+        for step in _steps(job):
             if _RUNS_TESTS.search(str(step.get("run", ""))):
                 yield from {
                     **dict(_pairs(whole.get("env"))),
                     **dict(_pairs(job.get("env"))),
                     **dict(_pairs(step.get("env"))),
                 }.items()
+
+
+def commands(project: Project) -> Iterator[tuple[str, str]]:
+    """Yield the lines that jobs of GitHub's workflows with tests run in the project's root, each behind its file."""
+    for path in sorted(project.root.glob(".github/workflows/*.y*ml")):
+        file = str(path.relative_to(project.root))
+        for _, job in _jobs(project.text(file)):
+            steps = [step for step in _steps(job) if "working-directory" not in step]
+            if any(_RUNS_TESTS.search(str(step.get("run", ""))) for step in steps):
+                yield from ((file, line) for step in steps for line in str(step.get("run", "")).splitlines())
 
 
 def images(project: Project) -> Iterator[str]:
@@ -82,6 +91,11 @@ def _jobs(text: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     jobs = whole.get("jobs") if isinstance(whole, dict) else None
     for job in filter(_is_table, jobs.values() if isinstance(jobs, dict) else ()):
         yield whole, job
+
+
+def _steps(job: Mapping[str, Any]) -> list[dict[str, Any]]:
+    steps = job.get("steps")
+    return list(filter(_is_table, steps if isinstance(steps, list) else ()))
 
 
 def _is_table(found: Any) -> bool:

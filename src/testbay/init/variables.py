@@ -104,7 +104,7 @@ def environment(
 
 
 def _leading(read: Read, role: Role, project: Project, chosen: Candidate, made: Collection[str]) -> str:
-    """Make the value that leads the program to testbay's server, and there to the database of its name if it is `made`."""
+    """Make the value that leads the program to testbay's server, there to a database of its name if one is `made`."""
     value = _template(role, project, read.name)
     example = project.examples.get(read.name, ("", ""))[0]
     if not example and "TEST" in read.name.split("_"):

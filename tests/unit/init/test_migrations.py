@@ -6,6 +6,8 @@ from tests.unit.init.conftest import add
 from testbay.init import migrations
 from testbay.init.project import Project
 
+CI = ".github/workflows/t.yml|jobs: {a: {steps: [{uses: x}, {run: 'LINE'}, {run: pytest}]}}"
+MAKE = "Makefile|db:\n\tdocker run -d postgres\n\t@LINE\n"
 LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGRES_DB"
 
 
@@ -68,3 +70,35 @@ def test_alembic_finds_the_project(project: Project, files: dict[str, str], comm
 
     assert found is not None
     assert found.value == f'"{command}"'
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "command"),
+    [
+        (CI, "uv run alembic -x tenant=public upgrade head", "alembic -x tenant=public upgrade head"),
+        (CI, "python scripts/init_db.py", "python scripts/init_db.py"),
+        (CI, "python setup.py", ""),
+        (CI, "pip install alembic", ""),
+        (MAKE, "APP=a.app procrastinate schema --apply", "APP=a.app procrastinate schema --apply"),
+        (MAKE, "python -m shop.create_tables $(ARGS)", ""),
+        (MAKE, "flask --app shop init-db", "flask --app shop init-db"),
+    ],
+)
+def test_what_ci_and_the_makefile_run_makes_the_tables(project: Project, file: str, line: str, command: str) -> None:
+    """With the options that the project's own tool needs."""
+    name, _, text = file.partition("|")
+
+    found = migrations.migrations(add(project, {name: text.replace("LINE", line)}))
+
+    assert (found.value.strip('"') if found else "") == command
+
+
+def test_an_option_of_alembic_that_ci_gives_is_kept(project: Project) -> None:
+    """Its plain call is made as the files say."""
+    name, _, text = CI.partition("|")
+    files = {"alembic.ini": "[alembic]\n", name: text.replace("LINE", "alembic -c alembic.ini upgrade heads")}
+
+    found = migrations.migrations(add(project, files))
+
+    assert found
+    assert found.value == '"alembic -c alembic.ini upgrade heads"'
