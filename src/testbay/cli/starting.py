@@ -56,9 +56,9 @@ def compose(
 
     Example: testbay compose docker-compose.yml --needs postgres,redis
     """
-    from testbay.harness import compose as telling
+    from testbay.harness import composereading
 
     chosen = configuration.load()
-    asked = telling.question(files or [], needs, Path.cwd(), chosen)
+    asked = composereading.question(files or [], needs, Path.cwd(), chosen)
     voice, aside = Voice(environ=chosen.environ), Voice(sys.stderr, environ=chosen.environ)
-    raise typer.Exit(telling.show(asked, chosen, voice, aside, as_json=as_json, secrets=show_secrets))
+    raise typer.Exit(composereading.show(asked, chosen, voice, aside, as_json=as_json, secrets=show_secrets))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from testbay.errors import ManifestError
-from testbay.harness import compose
+from testbay.harness import composereading
 from testbay.output import Voice
 from testbay.settings import Settings
 
@@ -35,8 +35,8 @@ def told(
     folder: Path, settings: Settings, capsys: pytest.CaptureFixture[str], needs: str = "", *, secrets: bool = False
 ) -> dict[str, Any]:
     chosen = replace(settings, environ={})
-    asked = compose.question([folder / "compose.yml"], needs, folder, chosen)
-    compose.show(asked, chosen, Voice(), Voice(), as_json=True, secrets=secrets)
+    asked = composereading.question([folder / "compose.yml"], needs, folder, chosen)
+    composereading.show(asked, chosen, Voice(), Voice(), as_json=True, secrets=secrets)
     said = capsys.readouterr().out
     return dict(json.loads(said[: said.rindex("}") + 1]))
 
@@ -69,7 +69,9 @@ def test_what_is_left_out_is_said_with_the_reason(
 ) -> None:
     """A tool beside a server, and an application that would have to be built."""
     chosen = replace(settings, environ={})
-    compose.show(compose.question([], "", folder, chosen), chosen, Voice(), Voice(), as_json=False, secrets=False)
+    composereading.show(
+        composereading.question([], "", folder, chosen), chosen, Voice(), Voice(), as_json=False, secrets=False
+    )
     lines = capsys.readouterr().out.splitlines()
 
     assert lines[0].startswith(f"{folder / 'compose.yml'} (read by ")
@@ -79,7 +81,7 @@ def test_what_is_left_out_is_said_with_the_reason(
 def test_a_name_that_is_not_a_dependency_is_refused(folder: Path, settings: Settings) -> None:
     """With the nearest one."""
     with pytest.raises(ManifestError, match=r"unknown dependency 'postgre' \(did you mean 'postgres'\?\)"):
-        compose.question([folder / "compose.yml"], "postgre", folder, settings)
+        composereading.question([folder / "compose.yml"], "postgre", folder, settings)
 
 
 def test_a_folder_without_a_compose_file_is_refused(tmp_path: Path, settings: Settings) -> None:
@@ -88,7 +90,7 @@ def test_a_folder_without_a_compose_file_is_refused(tmp_path: Path, settings: Se
     (tmp_path / "empty" / "compose.ci.yml").touch()
 
     with pytest.raises(ManifestError, match="has no compose file") as refused:
-        compose.question([], "", tmp_path / "empty", settings)
+        composereading.question([], "", tmp_path / "empty", settings)
 
     assert refused.value.todo == "name the file: testbay compose compose.ci.yml"
 
@@ -99,8 +101,13 @@ def test_a_built_server_is_told_with_the_image_it_begins_from(
     """Its Dockerfile's variables are among its values, with where they stand."""
     (tmp_path / "Dockerfile").write_text("FROM postgres:15\nENV POSTGRES_PASSWORD=from-the-file\n")
     (tmp_path / "compose.yml").write_text("services: {db: {build: .}}")
-    compose.show(
-        compose.Question(files=[tmp_path / "compose.yml"]), settings, Voice(), Voice(), as_json=False, secrets=True
+    composereading.show(
+        composereading.Question(files=[tmp_path / "compose.yml"]),
+        settings,
+        Voice(),
+        Voice(),
+        as_json=False,
+        secrets=True,
     )
     lines = capsys.readouterr().out.splitlines()
 
@@ -111,7 +118,7 @@ def test_a_built_server_is_told_with_the_image_it_begins_from(
 def test_a_file_that_is_named_has_to_be_there(settings: Settings, tmp_path: Path) -> None:
     """No manifest is at fault."""
     with pytest.raises(ManifestError) as refused:
-        compose.question([tmp_path / "nope.yml"], "", tmp_path, settings)
+        composereading.question([tmp_path / "nope.yml"], "", tmp_path, settings)
 
     assert str(refused.value) == (
         f"{tmp_path}/nope.yml does not exist\n  do:       name a compose file; left out, it is the project's"

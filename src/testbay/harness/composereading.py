@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +52,21 @@ def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings
     theirs = compose_files(known, project, settings.environ) if known else reader.find(project, settings.environ)
     if files and [file.absolute() for file in files] != [file.absolute() for file in theirs]:
         return Question(files=list(files), needs=rooms, named=named)
-    if not files and not theirs:
-        others = sorted(path.name for path in folder.glob("*compose*.y*ml"))
-        raise ManifestError(
-            f"{folder} has no compose file",
-            why=f"neither {TEST_FILE} nor a name that Compose knows",
-            todo=f"name the file: testbay compose {others[0] if others else 'FILE'}",
-        )
+    if not theirs:
+        raise _no_compose_file(folder)
     if known is None:
         return Question(files=theirs, needs=rooms, named=named)
     rooms = rooms or {name: name for name in known.needs}
     return Question(files=theirs, needs=rooms, named=known.services | named, also=tuple(known.also))
+
+
+def _no_compose_file(folder: Path) -> ManifestError:
+    others = sorted(path.name for path in folder.glob("*compose*.y*ml"))
+    return ManifestError(
+        f"{folder} has no compose file",
+        why=f"neither {TEST_FILE} nor a name that Compose knows",
+        todo=f"name the file: testbay compose {others[0] if others else 'FILE'}",
+    )
 
 
 def _project(folder: Path) -> tuple[Path, Manifest | None]:
@@ -151,17 +156,17 @@ def _masked(server: Mapping[str, Any]) -> dict[str, Any]:
             value = value.replace(secret, _HIDDEN)
         return _IN_ADDRESS.sub(rf"\1{_HIDDEN}\3", _IN_TEXT.sub(rf"\1{_HIDDEN}", value))
 
-    masked = dict(server) | {"password": _HIDDEN if server["password"] else ""}
-    masked["environment"] = {
-        name: _HIDDEN if name in hidden and value else text(value) for name, value in environment.items()
+    def words(line: list[str]) -> list[str]:
+        return [_HIDDEN if _FLAG.match(before) else text(word) for before, word in pairwise(["", *line])]
+
+    return {
+        **server,
+        "password": _HIDDEN if server["password"] else "",
+        "environment": {n: _HIDDEN if n in hidden and value else text(value) for n, value in environment.items()},
+        "command": words(server["command"]),
+        "argv": words(server["argv"]),
+        "notes": [text(note) for note in server["notes"]],
     }
-    for key in ("command", "argv"):
-        before = ["", *server[key]][: len(server[key])]
-        masked[key] = [
-            _HIDDEN if _FLAG.match(flag) else text(word) for flag, word in zip(before, server[key], strict=True)
-        ]
-    masked["notes"] = [text(note) for note in server["notes"]]
-    return masked
 
 
 def _is_secret(name: str) -> bool:
