@@ -45,7 +45,7 @@ def run(
     *,
     values: Mapping[str, str] | None = None,
 ) -> str:
-    """Run the manifest's `migrate` command in the service's folder; `own` is told its session.
+    """Run the manifest's `migrate` command in the service's folder; `own` is told its session. Its daemons end with it.
 
     `values` are those of its placeholders. Returns the error after which a psql in it continued, if one did: the exit
     code does not show that.
@@ -58,7 +58,7 @@ def run(
     try:
         argv = commandline.argv(command, values or {}, environ.get("PATH", os.defpath))
         with log.open("wb") as output:
-            child = process.spawn(argv, env=environ, cwd=root, output=output, new_session=True)
+            child = process.spawn(argv, env=environ, cwd=root, output=output, new_session=True, reaped=True)
     except (OSError, ValueError) as error:
         todo = (
             "install the program there, or fix the manifest's `migrate`" if error.__class__ is FileNotFoundError else ""

@@ -37,6 +37,14 @@ def test_psql_that_goes_on_after_an_error_is_told(tmp_path: Path, printed: str, 
     assert command.run(line, tmp_path, ENVIRON, tmp_path / "log", lambda _: None) == told
 
 
+def test_a_daemon_of_a_migrate_command_ends_with_it(tmp_path: Path) -> None:
+    """Also one that left the command's session, as a build tool's does."""
+    line = "setsid sh -c 'echo $$ > pid; sleep 60' & until test -s pid; do :; done"
+    command.run(line, tmp_path, ENVIRON, tmp_path / "log", lambda _: None)
+
+    assert not Path("/proc", (tmp_path / "pid").read_text(encoding="utf-8").strip()).exists()
+
+
 def test_a_failed_migrate_command_shows_its_last_words(tmp_path: Path) -> None:
     """And the command that runs it by hand."""
     line = "sh -c 'echo out; echo err >&2; exit 3'"
