@@ -77,6 +77,13 @@ def port(text: str) -> int:
     return int(text) if text.isdecimal() and int(text) < 65536 else 0
 
 
+def published_port(service: ComposeService, started: Started) -> int:
+    """The one port that the compose file publishes or exposes, if what starts the server cannot be read; else 0."""
+    named = {one.container for one in service.ports if one.protocol == "tcp"}
+    named = named or {port(entry.removesuffix("/tcp")) for entry in service.expose}
+    return named.pop() if started.notes and len(named) == 1 else 0
+
+
 def default_file(service: ComposeService, *names: str) -> str:
     """Return the first of the image's default configuration files that is mounted; else empty.
 
@@ -199,7 +206,7 @@ def _behind_shell(service: ComposeService, words: list[str], programs: Sequence[
         return Started((), (_not_understood(service, "it starts a shell script", words),))
     read: Callable[[str], str | None] = lambda inside: text(service, inside)  # noqa: E731 - bound to the service
     try:
-        commands = shell.commands(words[flags + 1], service.environment, read)
+        commands = shell.commands(words[flags + 1], service.environment, read, words[flags + 3 :])  # between them is $0
     except shell.NotUnderstoodError as error:
         return Started((), (_not_understood(service, str(error), words),))
     return _server_among(service, commands, programs) or Started(

@@ -1,11 +1,11 @@
 """Parsing simple shell commands, for compose files that start a server behind `sh -c`. Nothing is executed."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 HARMLESS = ("set", "echo", "mkdir", "chown", "chmod", "sleep", "cd", "umask", "ulimit", "true", ":", "export", "wait")
 
-_KEYWORDS = ("if", "for", "while", "until", "case", "then", "do", "function", "!", "[[")
+_KEYWORDS = ("if", "for", "while", "until", "case", "then", "do", "function", "!", "[[", "shift")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _BRACED = re.compile(r"\{([A-Za-z_]\w*)(?:(:?[-?+])(.*))?\}", re.DOTALL)
@@ -24,27 +24,29 @@ class NotUnderstoodError(Exception):
     """A shell construct that testbay does not interpret."""
 
 
-def commands(line: str, environment: Mapping[str, str], read: Read) -> list[list[str]]:
+def commands(line: str, environment: Mapping[str, str], read: Read, handed: Sequence[str] = ()) -> list[list[str]]:
     """Split a line into commands at `;`, `&&` and line feeds, and each into words, with variables and quotes resolved.
 
     Args:
         line: What stands behind `sh -c`.
         environment: The container's variables.
         read: What a file of the container says, for `$(cat FILE)`; None when it is not known.
+        handed: The words for `"$@"`.
 
     Raises:
         NotUnderstoodError: There is more to it: a pipe, a redirection, a loop, another command's output.
     """
     if len(line) > _LIMIT:
         raise NotUnderstoodError("its line is too long")
-    return _Scanner(line, dict(environment), read).commands()
+    return _Scanner(line, dict(environment), read, handed).commands()
 
 
 class _Scanner:
     """One pass over the line. `word` is None between words, so that an empty pair of quotes still makes one."""
 
-    def __init__(self, line: str, environment: dict[str, str], read: Read) -> None:
+    def __init__(self, line: str, environment: dict[str, str], read: Read, handed: Sequence[str] = ()) -> None:
         self._line = line
+        self._handed = handed
         self._at = 0
         self._environment = environment
         self._read = read
@@ -62,6 +64,9 @@ class _Scanner:
             end = self._find("'", self._at + 1)
             self._add(self._line[self._at + 1 : end])
             self._at = end + 1
+        elif self._line.startswith('"$@"', self._at) and self._word is None:
+            self._commands[-1] += self._handed
+            self._at += 4
         elif char == '"':
             self._double_quoted()
         elif char == "\\":

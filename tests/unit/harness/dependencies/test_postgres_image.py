@@ -156,23 +156,6 @@ def test_bitnamis_variables_are_its_own(environment: dict[str, str], login: tupl
     assert (config.user, config.password, config.db, config.port) == login
 
 
-@pytest.mark.parametrize(
-    ("command", "port"),
-    [
-        (("postgres", "-p", "5431"), 5431),
-        (("-p5431",), 5431),
-        (("postgres", "--port=5431"), 5431),
-        (("postgres", "-c", "port=5431"), 5431),
-        (("sh", "-c", "exec docker-entrypoint.sh postgres -p $PORT"), 5431),
-        (("sh", "-c", "postgres | tee /log"), 5432),
-        ((), 5432),
-    ],
-)
-def test_another_port_in_the_container_is_that_port(command: tuple[str, ...], port: int) -> None:
-    """Wherever the command says it."""
-    assert image.config_of(service(command=command, environment={"PORT": "5431"})).port == port
-
-
 def test_a_command_that_cannot_be_followed_is_said() -> None:
     """Once, with the reason."""
     config = image.config_of(service(command=("sh", "-c", "postgres | tee /log")))

