@@ -76,7 +76,7 @@ def note(
     Example: testbay note "the database is being restored"
     """
     from testbay.manifest.project import find_project
-    from testbay.production.watch import store
+    from testbay.production.watch import notes
     from testbay.text import one_line
 
     if not text.strip():
@@ -84,5 +84,5 @@ def note(
     chosen = configuration.load()
     author = by or user_name()
     where = folder if folder.is_absolute() else find_project(Path.cwd()) / folder
-    known = store.add_note(where, incident, one_line(text, 1000), one_line(author, 80))
+    known = notes.add_note(where, incident, one_line(text, 1000), one_line(author, 80))
     Voice(environ=chosen.environ).say(f"added to incident {known.id}: {one_line(known.said)}")

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from testbay.errors import HistoryError
@@ -27,8 +28,9 @@ def locked(folder: Path) -> int:
     except OSError as error:  # of a file system without locks
         os.close(descriptor)
         raise unusable(folder, error) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    with suppress(OSError):  # of a full disk: the lock holds without the note who has it
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 

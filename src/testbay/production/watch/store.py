@@ -10,13 +10,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from testbay.errors import HistoryError
 from testbay.production.history.slowness import Series
 from testbay.production.watch import packing
 from testbay.production.watch.lock import locked, unusable
@@ -37,7 +36,6 @@ FILE = "watch.db"
 VERSION = 1
 HOUR_S, DAY_S = 3600, 86400
 HOURS_KEPT_S, DAYS_KEPT_S = 92 * DAY_S, 5 * 366 * DAY_S
-_MOST = (1 << 63) - 1  # the largest number that SQLite takes
 _NOTES_KEPT = 1000  # incidents with their time lines, the newest; of each job's calls as many, however old
 _SUM = """insert into sums values (?,?,?,?,?,?,?,?,?,?,?) on conflict do update set passed=passed+excluded.passed,
 failed=failed+excluded.failed, stale=stale+excluded.stale, skipped=skipped+excluded.skipped,
@@ -61,6 +59,7 @@ class WatchStore:
         self.broken = ""
         self._lock = locked(folder)
         self._connection = self._opened()
+        self._file = (folder / FILE).stat().st_ino
         self._series = numbers(self._connection)
 
     def _opened(self) -> sqlite3.Connection:
@@ -125,6 +124,8 @@ class WatchStore:
         self, rounds: Sequence[tuple[Series, str, PackedRound]], changes: Changes, facts: Iterable[tuple[str, str]] = ()
     ) -> None:
         """Write rounds, changes and facts in one transaction."""
+        if not self._is_in_place():  # SQLite would go on writing to a file that nobody can open any more
+            raise sqlite3.OperationalError(f"{FILE} was moved or deleted meanwhile; a restart begins a new one")
         known = dict(self._series)
         try:
             self._write(rounds, changes, facts)
@@ -152,6 +153,11 @@ class WatchStore:
             lines = [(one.incident, one.at, one.text, one.author) for one in changes.happenings]
             db.executemany("insert into happenings values (?,?,?,?)", lines)
             db.executemany("insert or replace into facts values (?,?)", facts)
+
+    def _is_in_place(self) -> bool:
+        with suppress(OSError):
+            return (self.folder / FILE).stat().st_ino == self._file
+        return False
 
     def beat(self, name: str, at: float, kind: str, text: str) -> None:
         with self._connection as db:
@@ -245,11 +251,13 @@ def connect(file: Path, *, writes: bool = True) -> sqlite3.Connection:
         if version not in (0, VERSION):  # before anything is changed: the newer testbay will come back to it
             raise sqlite3.NotSupportedError(f"it is of version {version}, and this testbay knows {VERSION}")
         if writes:
-            made.execute("pragma auto_vacuum=incremental")
+            if version == 0:  # it writes, and a history that is there can be opened on a full disk, too
+                made.execute("pragma auto_vacuum=incremental")
             made.execute("pragma journal_mode=wal")
             made.execute("pragma synchronous=normal")
             made.executescript(resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
-            made.execute(f"pragma user_version={VERSION}")
+            if version == 0:
+                made.execute(f"pragma user_version={VERSION}")
     except sqlite3.Error:
         made.close()
         raise
@@ -295,33 +303,3 @@ def numbers(db: sqlite3.Connection) -> dict[Series, int]:
 def facts(connection: sqlite3.Connection) -> dict[str, Any]:
     """Read the facts that the watcher left."""
     return {name: json.loads(value) for name, value in connection.execute("select name, value from facts")}
-
-
-def add_note(folder: Path, incident: int | None, text: str, author: str) -> Incident:
-    """Add a person's note to the time line of an incident; of the newest one where none is named.
-
-    Raises:
-        HistoryError: The incident does not exist, or the history cannot be written.
-    """
-    file = folder / FILE
-    if not file.is_file():
-        raise HistoryError(
-            f"history: {file} is not there",
-            why="no testbay watch has kept a history in this folder",
-            todo="call it where testbay watch runs, or name its folder with --history",
-        )
-    try:
-        with closing(connect(file)) as db, db:
-            query = "select record from incidents where id = coalesce(?, (select max(id) from incidents))"
-            number = None if incident is None else min(incident, _MOST)
-            found = [decoded(INCIDENT, record) for (record,) in db.execute(query, (number,))]
-            for known in found:
-                db.execute("insert into happenings values (?,?,?,?)", (known.id, time.time(), text, author))
-    except sqlite3.Error as error:
-        raise unusable(file, error) from None
-    if not found:
-        raise HistoryError(
-            "the history has no incident yet" if incident is None else f"incident {incident} is not in the history",
-            todo="look at the live page, or at /api/incidents, for its number",
-        )
-    return found[0]

@@ -4,6 +4,8 @@ import errno
 import fcntl
 import os
 import random
+import resource
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -14,8 +16,9 @@ import pytest
 
 from testbay.errors import HistoryError
 from testbay.production.history.slowness import Series
-from testbay.production.watch import export, store, view
+from testbay.production.watch import export, notes, store, view
 from testbay.production.watch.facts import CheckState
+from testbay.production.watch.lock import locked
 from testbay.production.watch.packing import PackedRound
 from testbay.production.watch.records import Changes, Incident, Standing
 from testbay.production.watch.store import DAY_S, HOUR_S, WatchStore
@@ -144,6 +147,38 @@ def test_one_watcher_at_a_time(tmp_path: Path) -> None:
     WatchStore(tmp_path).close()
 
 
+def test_a_history_can_be_gone_on_with_on_a_full_disk(tmp_path: Path) -> None:
+    """As a watcher left it that was killed: the next one knows of its outage, and its rounds wait in memory."""
+    killed, series = WatchStore(tmp_path / "killed"), Series("shop", "prod", "health")
+    killed.write([], Changes(standings={series: Standing(bad=5)}))
+    shutil.copytree(tmp_path / "killed", tmp_path / "left")
+    killed.close()
+    tracker, most = OutageTracker(rules={}), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most[1]))
+    try:
+        os.close(locked(tmp_path / "left"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (32 << 10, most[1]))  # what SQLite's index of the log has already
+        made = WatchStore(tmp_path / "left")
+        made.load(tracker)
+        with pytest.raises(sqlite3.OperationalError):
+            made.write([], Changes(), [("watch", "{}")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    made.write([], Changes(), [("watch", "{}")])
+    made.close()
+
+    assert tracker.standings[series].bad == 5
+
+
+def test_a_history_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
+    """The file stays open, and what is written to it would be in no history."""
+    made = WatchStore(tmp_path)
+    (tmp_path / store.FILE).rename(tmp_path / "moved.db")
+    with pytest.raises(sqlite3.OperationalError, match=r"watch\.db was moved or deleted meanwhile"):
+        made.write([], Changes())
+    made.close()
+
+
 def test_a_newer_history_is_left_as_it_is(tmp_path: Path) -> None:
     """It is not damaged: the newer testbay will go on with it."""
     WatchStore(tmp_path).close()
@@ -242,11 +277,11 @@ def test_a_check_is_known_after_a_moment_that_was_not_written(tmp_path: Path) ->
 def test_notes_belong_to_an_incident(tmp_path: Path) -> None:
     """Where there is none, or no history, a note is refused."""
     with pytest.raises(HistoryError, match=r"watch\.db is not there"):
-        store.add_note(tmp_path, None, "what?", "Ada")
+        notes.add_note(tmp_path, None, "what?", "Ada")
     WatchStore(tmp_path).close()
 
     with pytest.raises(HistoryError, match="the history has no incident yet"):
-        store.add_note(tmp_path, None, "what?", "Ada")
+        notes.add_note(tmp_path, None, "what?", "Ada")
     for number in (0, 10**30):
         with pytest.raises(HistoryError, match=f"incident {number} is not in the history"):
-            store.add_note(tmp_path, number, "what?", "Ada")
+            notes.add_note(tmp_path, number, "what?", "Ada")
