@@ -1,8 +1,8 @@
 """Being a fork of a Python that has imported much: its beginning and its end, and the pytest of a warm `testbay run`.
 
 That pytest is forked, too, as a start takes most of a short run. What stands between testbay and pytest is real: the
-reaper's processes, their signals, descriptors and exit codes. testbay's own modules are forgotten, and imported again
-as pytest rewrites them.
+reaper's processes, their signals, descriptors and exit codes. testbay's own modules are forgotten: pytest gets others,
+loaded before as pytest rewrites them, and used by nobody.
 """
 
 import contextlib
@@ -17,8 +17,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import IO, Any, NoReturn
 
 # By its file: where pytest is forked, nothing of testbay may have been imported.
@@ -69,7 +70,31 @@ class _Child(subprocess.Popen[bytes]):
         vars(self).update(facts, pid=pid, args=[], returncode=None, stdin=None, stdout=None, stderr=None)
 
 
-def install(as_at_its_start: Callable[[Mapping[str, str]], bool]) -> None:
+def plugins(without: Sequence[str]) -> dict[str, ModuleType]:
+    """Load pytest's plugins, except these, as pytest itself does; return testbay's modules among them.
+
+    They are not in `sys.modules`: a `testbay` that runs here has its own, and changes them.
+    """
+    configuration, assertion = importlib.import_module("_pytest.config"), importlib.import_module("_pytest.assertion")
+    ours = _take_out()
+    config = configuration.get_config()
+    hook = assertion.install_importhook(config)
+    config._mark_plugins_for_rewrite(hook, disable_autoload=False)
+    for plugin in metadata.entry_points(group="pytest11"):
+        if plugin.name not in without:
+            plugin.load()
+    sys.meta_path.remove(hook)
+    rewritten = _take_out()
+    sys.modules.update(ours)
+    return rewritten
+
+
+def _take_out() -> dict[str, ModuleType]:
+    """Forget testbay's modules; they are returned."""
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "testbay"}
+
+
+def install(as_at_its_start: Callable[[Mapping[str, str]], bool], rewritten: Mapping[str, ModuleType]) -> None:
     """Have testbay fork for the pytest that it would start, with variables for which that is the same."""
     process: Any = importlib.import_module("testbay.process")
     start = process.spawn
@@ -97,7 +122,7 @@ def install(as_at_its_start: Callable[[Mapping[str, str]], bool]) -> None:
             close_others(handed)
             os.chdir(cwd)
             _split(process)
-            _become(words, env)
+            _become(words, env, rewritten)
         finally:
             os._exit(1)  # never back to testbay's own work
 
@@ -116,7 +141,7 @@ def _split(process: Any) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _become(words: list[str], environ: Mapping[str, str]) -> None:
+def _become(words: list[str], environ: Mapping[str, str], rewritten: Mapping[str, ModuleType]) -> None:
     """Be the Python of these words, to its end."""
     gc.enable()
     gc.set_threshold(700, 10, 10)
@@ -125,8 +150,8 @@ def _become(words: list[str], environ: Mapping[str, str]) -> None:
     os.environ.update(environ)
     sys.dont_write_bytecode = bool(environ.get("PYTHONDONTWRITEBYTECODE"))
     _KEPT.extend((sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__, dict(sys.modules)))
-    for name in [name for name in sys.modules if name.partition(".")[0] == "testbay"]:
-        del sys.modules[name]
+    _take_out()
+    sys.modules.update(rewritten)
     importlib.invalidate_caches()
     warnings.filters[:] = _FILTERS  # type: ignore[index]
     sys.path[:] = _PATH

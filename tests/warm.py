@@ -23,6 +23,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 _AT_ITS_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "TZ", "COVERAGE_PROCESS_START")
+# Plugins of libraries that happen to be installed beside us: importing them takes longer than most suites here.
+WITHOUT = ("langsmith_plugin", "valkey", "hypothesispytest", "anyio")
 _NOT_WRITTEN = "PYTHONDONTWRITEBYTECODE"  # can be changed later
 _MESSAGE_BYTES = 100_000
 # A program that is run there, in its caller's streams. Its own Python loads nothing: it starts in a few milliseconds.
@@ -145,9 +147,12 @@ def main(listening: int, first: str, module: str, *imported: str) -> str:
         found = importlib.import_module(name.removesuffix(".*"))
         for each in _inside(found) if name.endswith(".*") else ():
             importlib.import_module(each)
+    rewritten = forked.plugins(without=WITHOUT) if "pytest" in sys.modules else {}
     if module == "testbay":
         ours = _at_its_start(os.environ)
-        forked.install(lambda environ: _at_its_start(environ) == ours)
+        forked.install(lambda environ: _at_its_start(environ) == ours, rewritten)
+    else:
+        sys.modules.update(rewritten)
     gc.collect()
     gc.freeze()  # a call's own collections pass over what was there before it
     return _serve(socket.socket(fileno=listening), module)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.conftest import LEFT_OUT, REQUIRED
 from tests.system.equipment import NEEDS, docker_things
-from tests.warm import ONE_OUTPUT, Warm
+from tests.warm import ONE_OUTPUT, WITHOUT, Warm
 
 if TYPE_CHECKING:
     from tests.system.fakes.browser import Browser
@@ -80,8 +80,7 @@ class Bay:
         self.service = project / "services" / "shop"
         self.environ = _usual_environ()
         self.environ |= {"TESTBAY_CACHE_DIR": str(cache), "TESTBAY_ENGINE": "embedded", "CI": ""}
-        # Plugins of libraries that happen to be installed beside us: importing them takes longer than most suites here.
-        without = " ".join(f"-p no:{name}" for name in ("langsmith_plugin", "valkey", "hypothesispytest", "anyio"))
+        without = " ".join(f"-p no:{name}" for name in WITHOUT)
         self.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": without}
         self.name = "shop"
         self._others = docker_things()
