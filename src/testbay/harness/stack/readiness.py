@@ -98,8 +98,9 @@ def _refused(stack: Awaited, name: str, answer: str) -> NotReadyError:
     service = stack.request.services[name].key
     return NotReadyError(
         f"{stack.request.called(name)} refuses {who}{where}: {answer}",
-        why=f"the login of service {service!r} in {stack.request.compose.path} is not the one its server knows; "
-        "waiting changes nothing",
+        why=f"the login of service {service!r} in {stack.request.compose.path} "
+        + ("may not do there what testbay does" if "NOPERM" in answer else "is not the one its server knows")
+        + "; waiting changes nothing",
         todo="`testbay compose` shows each value and where it comes from; correct the file, or the image",
         evidence=_last_words(stack, name),
     )

@@ -49,6 +49,16 @@ def test_the_users_of_a_mounted_file_count(tmp_path: Path) -> None:
     assert [values[0] for name, values in config.carried if name == "user"] == ["default", "ro"]
 
 
+@pytest.mark.parametrize("last", ["user admin on >all ~* &* +@all", "user admin on >all allkeys allcommands"])
+def test_where_the_default_user_is_off_the_widest_one_counts(tmp_path: Path, last: str) -> None:
+    """Testbay empties the server with it; the program's own may have a few keys."""
+    (tmp_path / "users.acl").write_text(f"user default off\nuser app on >pw ~app:* +@all -@dangerous\n{last}\n")
+    mount = Volume(type="bind", source=str(tmp_path / "users.acl"), target="/etc/users.acl")
+    config = image.config_of(replace(service("redis-server", "--aclfile", "/etc/users.acl"), volumes=(mount,)))
+
+    assert (config.user, config.password) == ("admin", "all")
+
+
 @pytest.mark.parametrize(
     ("asked", "login"),
     [

@@ -222,20 +222,27 @@ def test_a_silent_server_is_named_with_its_last_answer(running: Stack, tmp_path:
     )
 
 
-def test_a_refused_login_is_an_answer(running: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ('role "app" does not exist', "is not the one its server knows"),
+        ("NOPERM No permissions to access a key", "may not do there what testbay does"),
+    ],
+)
+def test_a_refused_login_is_an_answer(running: Stack, monkeypatch: pytest.MonkeyPatch, said: str, why: str) -> None:
     """Soon, naming who refused whom: waiting longer changes nothing."""
 
     def refuse(*_: object) -> None:
-        raise RefusedError('role "app" does not exist')
+        raise RefusedError(said)
 
     monkeypatch.setattr(readiness, "_REFUSALS_LAST_S", 0.0)
     monkeypatch.setattr(readiness, "_probe", refuse)
     monkeypatch.setattr(running, "check", lambda _: None)
     running.endpoints = {"postgres": ENDPOINTS["postgres"]}
-    with pytest.raises(NotReadyError, match=r"refuses .*: role .app. does not exist") as refused:
+    with pytest.raises(NotReadyError, match=f"refuses .*: {said}") as refused:
         readiness.await_ready(running, lambda _: None)
 
-    assert refused.value.why.endswith("is not the one its server knows; waiting changes nothing")
+    assert refused.value.why.endswith(f"{why}; waiting changes nothing")
     assert "testbay compose" in refused.value.todo
 
 

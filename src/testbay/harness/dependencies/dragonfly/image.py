@@ -182,13 +182,18 @@ def _words(line: str) -> list[str]:
 
 
 def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, str]:
-    """User and password: from the settings, else from variables. A named user counts only if `default` is off."""
+    """User and password: from the settings, else from variables.
+
+    A named user counts only if `default` is off: the one that may do most, as testbay empties the server.
+    """
     password = next((values[0] for name, values in reversed(settings) if name == "requirepass" and values), "")
     password = password or container.variable(service, "DFLY_requirepass", "DFLY_PASSWORD", *_variables_of(service))
     users = {values[0]: values[1:] for name, values in settings if name == "user" and values}
     default = users.pop("default", ())
     if "off" in default:
-        return next(((who, _secret(rules)) for who, rules in users.items() if _secret(rules)), ("", password))
+        named = [(who, rules) for who, rules in users.items() if _secret(rules)]
+        who, rules = max(named, key=lambda one: _breadth(one[1]), default=("", ()))
+        return (who, _secret(rules)) if who else ("", password)
     password = _secret(default) or password
     return "", password or ("" if _is_open_by_choice(service, settings) else service.stack_password)
 
@@ -201,6 +206,12 @@ def _is_open_by_choice(service: ComposeService, settings: Sequence[Setting]) -> 
 
 def _secret(rules: Sequence[str]) -> str:
     return next((rule[1:] for rule in rules if rule.startswith(">")), "")
+
+
+def _breadth(rules: Sequence[str]) -> tuple[int, int]:
+    """Compare users: by whether they may use all commands and all keys, then by how little is taken back."""
+    whole = {"~*", "allkeys"} & set(rules), {"+@all", "allcommands"} & set(rules)
+    return sum(map(bool, whole)), -sum(rule.startswith("-") for rule in rules)
 
 
 def _variables_of(service: ComposeService) -> tuple[str, ...]:
