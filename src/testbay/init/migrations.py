@@ -122,10 +122,16 @@ def _sql(project: Project, scripts: Collection[Path]) -> Finding | None:
         files = sorted(whole.glob("*.sql"))
         if not files or whole in scripts or files[0] in scripts or _are_templates(project, folder, files):
             continue
-        if folder in folders or (len(files) == 1 and _SCHEMA.fullmatch(files[0].name)):
+        if folder in folders or (len(files) == 1 and _is_schema(project, folder / files[0].name)):
             more = " …" if len(files) > 1 or folder in folders else ""
             return Finding(key="migrations", value=f'"{folder.as_posix()}"', source=f"{folder / files[0].name}{more}")
     return None
+
+
+def _is_schema(project: Project, file: Path) -> bool:
+    """Return whether a file makes the tables: by its name, or in a folder of the database's by what it says."""
+    makes = file.parent != Path() and re.search(r"(?i)\bcreate\s+table\b", project.text(str(file)))
+    return bool(_SCHEMA.fullmatch(file.name) or makes)
 
 
 def _are_templates(project: Project, folder: Path, files: list[Path]) -> bool:

@@ -15,6 +15,7 @@ LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGR
     "files",
     [
         {"shop/__init__.py": "", "shop/sql/queries.sql": "SELECT * FROM t WHERE id = %(id)s;"},
+        {"backup.sql": "CREATE TABLE teas ();"},
         {"sql/find.sql": "select *\nfrom teas where name = $1;"},
         {"sql/add.sql": "INSERT INTO teas (name) VALUES (:name);"},
         {
@@ -34,6 +35,7 @@ def test_queries_and_parts_are_no_migrations(project: Project, files: dict[str, 
     ("file", "line"),
     [
         ("sql/schema/001_teas.sql", 'migrations = "sql/schema"'),  # goose beside sqlc
+        ("db/changelog.sql", 'migrations = "db"'),
         ("supabase/migrations/20260101_teas.sql", 'migrations = "supabase/migrations"'),
         ("sqitch.plan", f'migrate = "sqitch deploy db:pg://{LOGIN}"'),
     ],
