@@ -177,6 +177,13 @@ def of_text(text: str, where: str) -> Iterator[FixedAddress]:
         yield from _address("postgres", _known(dict(re.findall(r"(\w+)\s*=\s*'?([^\s']+)", text))), where)
 
 
+def parts(text: str) -> dict[str, str]:
+    """Return user, password and database in a URL or in libpq's keywords, as far as it names them."""
+    match = _URL.match(text)
+    said = match.groupdict() if match else _known(dict(re.findall(r"(\w+)\s*=\s*'?([^\s']+)", text)))
+    return {key: said.get(key) or "" for key in ("user", "password", "db")}
+
+
 def database_of(text: str) -> str:
     """Return the database in an address of PostgreSQL, of which other parts may be unknown; else empty."""
     match = _URL.match(text)

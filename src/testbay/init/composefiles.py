@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +49,7 @@ _OTHER_SERVERS = re.compile(
     r"|clickhouse-server|cassandra|neo4j|localstack|mailhog|mailpit|vault|keycloak|etcd|influxdb|weaviate|mssql[\w/-]*)(:|@|$)"
 )
 _CREATES = re.compile(r"(?i)\b(?:create\s+database|createdb\b[^\n;]*?)\s+[\"\\]*(\w+)")
+_USERS = re.compile(r"(?im)(?:\bcreate\s+(?:role|user)\s+[\"\\]*|^user\s+)(?!if\b|default\b)(\w+)")
 _SCRIPTS = "/docker-entrypoint-initdb.d"
 
 
@@ -57,10 +58,10 @@ class Candidate:
     """One compose file, or several merged: service and image of each server, or the reason of a refusal.
 
     `is_usual`: `testbay run` takes it without being told. `scripts` are folders of scripts that the server runs when it
-    is created, `others` services that testbay cannot run itself. `database` is the database that the files create;
-    empty if scripts may make others, or there are several servers. `published` maps servers to the
-    fixed port of this machine at which the files offer them, and the place that says so. `said` are the variables that
-    the files give to the program itself, each with its value and the place.
+    is created, `mounted` all files that servers are given, `others` services that testbay cannot run itself. `database`
+    is the database that the files create; empty if scripts may make others, or there are several servers. `published`
+    maps servers to the fixed port of this machine at which the files offer them, and the place that says so. `said` are
+    the variables that the files give to the program itself, each with its value and the place.
     """
 
     names: tuple[str, ...] = ()
@@ -68,6 +69,7 @@ class Candidate:
     images: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     refused: str = ""
     scripts: tuple[Path, ...] = ()
+    mounted: tuple[Path, ...] = ()
     others: tuple[str, ...] = ()
     database: str = ""
     published: Mapping[str, tuple[int, str]] = field(default_factory=dict)
@@ -81,9 +83,12 @@ class Candidate:
     @property
     def makes(self) -> set[str]:
         """The databases that the scripts create, as far as their texts say."""
-        files = [file for place in self.scripts for file in ([place] if place.is_file() else sorted(place.glob("*")))]
-        texts = ((read_file(file) or b"").decode(errors="replace") for file in files if file.is_file())
-        return {name for text in texts for name in _CREATES.findall(text)}
+        return {name for text in _texts(self.scripts) for name in _CREATES.findall(text)}
+
+    @property
+    def users(self) -> set[str]:
+        """The users that the scripts create, and those of a mounted list of Redis' users."""
+        return users_in(self.mounted)
 
     @property
     def is_at_root(self) -> bool:
@@ -93,6 +98,16 @@ class Candidate:
     def is_of_tests(self) -> bool:
         """Return whether the file has the name that testbay prefers."""
         return Path(self.names[0]).name in TEST_NAMES
+
+
+def users_in(places: Sequence[Path]) -> set[str]:
+    """Return the users of PostgreSQL that SQL in these files or folders creates, and those of Redis that are listed."""
+    return {name for text in _texts(places) for name in _USERS.findall(text)}
+
+
+def _texts(places: Sequence[Path]) -> Iterator[str]:
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.glob("*")))]
+    yield from ((read_file(file) or b"").decode(errors="replace") for file in files if file.is_file())
 
 
 def candidates(root: Path, environ: Mapping[str, str]) -> list[Candidate]:
@@ -157,6 +172,7 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         is_usual=is_usual,
         images=images,
         scripts=tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS)),
+        mounted=tuple(Path(volume.source) for volume in mounts if not volume.target.startswith("/var/lib/")),
         others=tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower())),
         database=_database(servers),
         said={

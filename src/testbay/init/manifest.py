@@ -18,6 +18,7 @@ from testbay.init import (
     variables,
 )
 from testbay.init.addresses import FixedAddress
+from testbay.init.own import Own
 from testbay.init.project import Finding, Project, listed
 from testbay.init.servers import Servers
 from testbay.manifest.compose.finding import TEST_FILE
@@ -79,6 +80,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         of_tests = insisted.beside(project, base, is_fixed="postgres" in ways.fixed)
         found = servers.with_databases(found, [db for db in (of_tests, *databases.further(project, base)) if db])
     migration = migrations.migrations(project, found.chosen.scripts) if "postgres" in found.needs else None
+    made = databases.own(project, found, migration)
     tests = testing.tests(project)
     needs_test = tests is None and bool(found.needs)
     tests_key = _FIRST_TEST if needs_test else tests
@@ -95,7 +97,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     ]
     return Draft(
         keys=[key for key in keys if key],
-        env=[*_env(project, found, ways.fixed, tests.value.strip('"') if tests else ""), *ways.by_libpq],
+        env=[*_env(project, found, ways.fixed, tests.value.strip('"') if tests else "", made), *ways.by_libpq],
         servers=found,
         needs_test=needs_test,
         missing=missing,
@@ -131,10 +133,10 @@ def _compose(found: Servers) -> Finding | None:
     return Finding(key="compose", value=value, source=f"{has} every server that is needed") if names else None
 
 
-def _env(project: Project, found: Servers, fixed: Mapping[str, FixedAddress], tests: str) -> list[Finding]:
+def _env(project: Project, found: Servers, fixed: Mapping[str, FixedAddress], tests: str, made: Own) -> list[Finding]:
     """Make the lines of `[env]`; `tests` is the folder of the tests, if there is one."""
     env = sorted(
-        variables.environment(project, found.needs, found.chosen, found.beside),
+        variables.environment(project, found.needs, found.chosen, made),
         key=lambda line: line.source.partition(":")[0],
     )
     env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])

@@ -5,9 +5,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from testbay.init import addresses, runners
+from testbay.init import runners
 from testbay.init.composefiles import Candidate
 from testbay.init.guesses import needed_to_start, quoted
+from testbay.init.own import PARTS, Own
 from testbay.init.project import Finding, Project, Source
 from testbay.init.reads import reads
 from testbay.init.variable import WORDS, Read
@@ -47,7 +48,6 @@ _TRACKERS = {"SENTRY", "GLITCHTIP", "UPTRACE", "BUGSNAG", "RAVEN"}  # of errors,
 _OF_PLACE = re.compile(r"(ssl|tls|host|port|user|password|dbname|db=|options=endpoint|target_session|channel_binding)")
 _NAME = re.compile(r"(?!(?:true|false|yes|no|on|off|none)$)[a-z_]\w*", re.IGNORECASE)
 _ADDRESS = re.compile(r"[\w.-]+:\d{2,5}")  # a host and a port
-_PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
 _OF_TORTOISE = "TORTOISE_TEST_DB"  # its helpers for tests create the database, and fill in a part of its name
 _ENGINES = re.compile(r"\b(create_(async_)?engine|SQLAlchemy(Async|Sync)Config)\(")
 # The variables that every command gets anyway.
@@ -71,18 +71,17 @@ class Role:
 
 
 def environment(
-    project: Project, needs: Mapping[str, str], chosen: Candidate | None = None, beside: Collection[str] = ()
+    project: Project, needs: Mapping[str, str], chosen: Candidate | None = None, made: Own | None = None
 ) -> Iterator[Finding]:
     """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it.
 
-    A variable whose example names a database that scripts of the `chosen` compose file make, or one `beside`, leads
-    there. What the file gives the program itself is better than a guess.
+    A variable whose example names a database or login that is `made` at the server leads there. What the `chosen`
+    compose file gives the program itself is better than a guess.
     """
     known = {read.name: _role(read, "") for read in reads(project)}
     given = runners.for_tests(project, known)
     left_out = _of_users(project)
     chosen = chosen or Candidate()
-    made = {*chosen.makes, *beside}
     by_itself = {*given, *runners.of_dotenv(project)}
     for read in reads(project):
         role = _role(read, project.examples.get(read.name, ("", ""))[0])
@@ -91,7 +90,7 @@ def environment(
         if read.name in left_out:
             continue
         if role and role.need in needs:
-            value = _leading(read, role, project, chosen, made)
+            value = _leading(read, role, project, chosen, made or Own())
             if _EXPORTED.get(read.name) != value:
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
@@ -103,20 +102,13 @@ def environment(
             yield Finding(key=name, value=quoted(value), source=f"{file}, for pytest")
 
 
-def _leading(read: Read, role: Role, project: Project, chosen: Candidate, made: Collection[str]) -> str:
-    """Make the value that leads the program to testbay's server, there to a database of its name if one is `made`."""
+def _leading(read: Read, role: Role, project: Project, chosen: Candidate, made: Own) -> str:
+    """Make the value that leads the program to testbay's server, there to what is `made` under its name."""
     value = _template(role, project, read.name)
     example = project.examples.get(read.name, ("", ""))[0]
     if not example and "TEST" in read.name.split("_"):
         example, _ = chosen.said.get(read.name, ("", ""))
-    if role.need == "postgres" and (db := _database(example or read.default)) in made:
-        value = value.replace("{postgres.url}", f"postgresql://{_PARTS}").replace("{postgres.db}", db)
-    return value
-
-
-def _database(value: str) -> str:
-    """Return the name of the database in an address, or the value itself."""
-    return next((one.db for one in addresses.of_text(value, "")), value)
+    return made.keep(value, example or read.default)
 
 
 def _of_users(project: Project) -> set[str]:
@@ -198,14 +190,14 @@ def _need(words: list[str], kind: str, value: str) -> str:
 def _template(role: Role, project: Project, name: str) -> str:
     if name == _OF_TORTOISE:
         driver = "psycopg" if project.has("psycopg") and not project.has("asyncpg") else "asyncpg"
-        return f"{driver}://{_PARTS.replace('{postgres.db}', 'test_{}')}"
+        return f"{driver}://{PARTS.replace('{postgres.db}', 'test_{}')}"
     if role.kind == "address":
         return f"{{{role.need}.host}}:{{{role.need}.port}}"
     if role.kind != "url" or role.need != "postgres":
         return f"{{{role.need}.{role.kind}}}{role.query}"
     scheme = role.scheme if "+" in role.scheme or not _has_sqlalchemy(project) else ""
     scheme = scheme or _sqlalchemy_scheme(project, sync="SYNC" in name.upper().split("_"))
-    return f"{scheme}{_PARTS}{role.query}" if scheme else f"{{postgres.url}}{role.query}"
+    return f"{scheme}{PARTS}{role.query}" if scheme else f"{{postgres.url}}{role.query}"
 
 
 def _has_sqlalchemy(project: Project) -> bool:

@@ -179,6 +179,46 @@ def test_a_database_that_another_variable_names_is_made(
     assert [db for db in ends if not db.startswith("{")] == led
 
 
+PLACE = "{redis.host}:{redis.port}/0"
+RLS = "CREATE ROLE tenant LOGIN PASSWORD 'pw';\nDO $$ BEGIN IF NOT EXISTS (SELECT) THEN CREATE USER IF; END $$;"
+ACL = "services: {c: {image: redis, command: redis-server --aclfile /u, volumes: ['./u:/u']}}"
+HOST = "redis://{redis.user}:{redis.password}@{redis.host}:{redis.port}"
+
+
+@pytest.mark.parametrize(
+    ("files", "default", "led"),
+    [
+        (
+            {"compose.yaml": SCRIPT, "s/a.sql": RLS},
+            "postgresql://tenant:pw@localhost/app",
+            "postgresql://tenant:pw@{postgres.host}:{postgres.port}/{postgres.db}",
+        ),
+        (
+            {"migrations/1.sql": RLS},
+            "postgresql+psycopg://tenant:pw@db/app",
+            "postgresql+psycopg://tenant:pw@{postgres.host}:{postgres.port}/{postgres.db}",
+        ),
+        ({"migrations/1.sql": RLS}, "postgresql://me:pw@localhost/app", "{postgres.url}"),
+        ({"migrations/1.sql": RLS}, "host=localhost user=me dbname=app", "{postgres.url}"),
+        ({"compose.yaml": ACL, "u": "user app on >pw ~a* +@all"}, "redis://app:pw@h/0", "redis://app:pw@" + PLACE),
+        ({"compose.yaml": ACL, "u": "user app on >pw ~a* +@all"}, "redis://:pw@h/0", "{redis.url}"),
+        ({"b.py": "C = getenv('FIRST_REDIS_URL', 'redis://h')\nc.flushdb()"}, "redis://h/1", f"{HOST}/1"),
+        ({"b.py": "C = getenv('FIRST_REDIS_URL', 'redis://h')"}, "redis://h/1", "{redis.url}"),
+        ({"b.py": "c.flushdb()"}, "redis://h/1", "{redis.url}"),
+    ],
+)
+def test_an_address_keeps_what_the_server_has_of_its_own(
+    project: Project, files: dict[str, str], default: str, led: str
+) -> None:
+    """A role with fewer rights, a user of an ACL, a keyspace that another one's FLUSHDB must not empty."""
+    client = "redis" if "redis:" in default else "psycopg\nsqlalchemy" if "+" in default else "psycopg"
+    named = {"a.py": f"from os import getenv\nA = getenv('APP_URL', '{default}')", "requirements.txt": client}
+
+    draft = manifest.draft(add(project, named | files), {})
+
+    assert [line.value.strip('"') for line in draft.env if line.key == "APP_URL"] == [led]
+
+
 @pytest.mark.parametrize(("image", "written"), [("postgres:15", "postgres:15"), ("postgres", "postgres:18")])
 def test_a_new_compose_file_has_cis_version(project: Project, image: str, written: str) -> None:
     """The tests' own pg_dump refuses a newer server."""
