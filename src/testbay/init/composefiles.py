@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from testbay.errors import ManifestError
 from testbay.init.addresses import PORTS
 from testbay.manifest.compose import reader, selection
 from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_NAMES, read_file
-from testbay.manifest.compose.reading import ComposeService
+from testbay.manifest.compose.reading import ComposeFile, ComposeService
 from testbay.manifest.compose.recognition import room_of
 from testbay.manifest.project import find_project
 
@@ -61,7 +61,8 @@ class Candidate:
     is created, `mounted` all files that servers are given, `others` services that testbay cannot run itself. `database`
     is the database that the files create; empty if scripts may make others, or there are several servers. `published`
     maps servers to the fixed port of this machine at which the files offer them, and the place that says so. `said` are
-    the variables that the files give to the program itself, each with its value and the place.
+    the variables that the files give to the program itself, each with its value and the place. `offered` maps the ports
+    of several servers of a kind to their services.
     """
 
     names: tuple[str, ...] = ()
@@ -74,6 +75,7 @@ class Candidate:
     database: str = ""
     published: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     said: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    offered: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -161,7 +163,9 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
     try:
         selection.select(reading, rooms)
     except ManifestError as error:
-        return Candidate(names=names, is_usual=is_usual, images=images, refused=_refusal(error))
+        return Candidate(
+            names=names, is_usual=is_usual, images=images, refused=_refusal(error), offered=_offered(reading, rooms)
+        )
     if empty := next(filter(None, map(_without_password, reading.services)), ""):
         return Candidate(names=names, is_usual=is_usual, images=images, refused=f"{names[0]}: {empty}")
     started = filter(reading.is_active, reading.services)
@@ -189,6 +193,12 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
             if port.host and port.container == PORTS[str(room_of(s))]
         },
     )
+
+
+def _offered(reading: ComposeFile, rooms: Collection[str]) -> dict[int, str]:
+    """Map the ports of this machine at which a file offers servers of these kinds to their services."""
+    servers = [service for service in reading.services if room_of(service) in rooms]
+    return {port.host: service.key for service in servers for port in service.ports if port.host}
 
 
 def _without_password(service: ComposeService) -> str:

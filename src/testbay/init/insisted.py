@@ -141,6 +141,18 @@ def _of_dotenv(project: Project) -> Iterator[FixedAddress]:
             yield from addresses.of_text(line.partition("=")[2].strip(" \"'"), name)
 
 
+def elsewhere(project: Project, ports: Collection[int]) -> dict[int, str]:
+    """Map these ports of this machine to the first place in the sources that names one, whatever the environment."""
+    found: dict[int, str] = {}
+    shared = addresses.constants(project, defaults=False)
+    for source in [*project.tests, *project.code] if ports else ():
+        left_out = _replaceable(source.nodes) | (mentions.mentioned(source) if source.is_test else set())
+        for one in addresses.of_source(source, shared, left_out, defaults=False):
+            if one.is_local and one.port in ports:
+                found.setdefault(one.port, one.where)
+    return found
+
+
 def _replaceable(nodes: Iterable[ast.AST]) -> set[ast.AST]:
     """Collect the parts that the environment replaces: defaults of variables, alternatives behind `or` and `if`."""
     found: set[ast.AST] = set()

@@ -90,6 +90,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         *_missing(project, found, migration),
         *([] if tests_key else ["a test: no file is called test_*.py"]),
         *_unled(found, ways),
+        *_elsewhere(project, found, {one.port for one in ways.fixed.values()}),
         *entry.unstarted(project),
         *testing.overruled(project),
         *testfiles.of_other_runners(project),
@@ -193,6 +194,16 @@ def _unled(found: Servers, ways: _Ways) -> list[str]:
             f"looks at port {port}, `ports = {{ {name} = {port} }}` keeps the tests off a server of yours there"
         )
     return lines
+
+
+def _elsewhere(project: Project, found: Servers, taken: Collection[int]) -> list[str]:
+    """Describe the servers that the sources want beside the one of a kind that a run starts."""
+    ports = insisted.elsewhere(project, found.offered.keys() - taken)
+    return [
+        f"a server for {where}, which names port {port} ({found.offered[port]}): a run starts one of a kind, and tests "
+        "that go there meet whatever listens"
+        for port, where in ports.items()
+    ]
 
 
 def _missing(project: Project, found: Servers, migration: Finding | None) -> list[str]:

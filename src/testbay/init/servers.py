@@ -51,7 +51,7 @@ class Servers:
     `chosen` are the compose files that have every server, `compose` their names if the manifest has to name them.
     `missing` tells that no file has every server, and a file called `own` is to be written: for the service `over`
     alone, if it is laid over `chosen`, and with a script that makes the databases `beside`. `refused` says why files
-    cannot be used. `others` are services that testbay cannot run itself.
+    cannot be used, `offered` are the ports of several servers of a kind. `others` are services that testbay cannot run.
     """
 
     needs: dict[str, str]
@@ -64,6 +64,7 @@ class Servers:
     over: str = ""
     beside: tuple[str, ...] = ()
     chosen: Candidate = field(default_factory=Candidate)
+    offered: Mapping[int, str] = field(default_factory=dict)
 
     def name(self, need: str) -> str:
         """Return a dependency's name as the project's files have it: `redis` or `valkey` unless they say Dragonfly."""
@@ -91,6 +92,7 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
         others=next((one.others for one in complete or candidates if one.others), ()),
         own=_BESIDE if (project.root / TEST_FILE).is_file() else TEST_FILE,
         chosen=chosen,
+        offered={port: key for one in candidates for port, key in one.offered.items()},
     )
 
 

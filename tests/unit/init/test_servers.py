@@ -219,6 +219,24 @@ def test_an_address_keeps_what_the_server_has_of_its_own(
     assert [line.value.strip('"') for line in draft.env if line.key == "APP_URL"] == [led]
 
 
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        ("A, B = redis.from_url('redis://localhost:6379'), redis.from_url('redis://localhost:6380')", ["6380 (b)"]),
+        ("A = redis.from_url(os.getenv('B_URL', 'redis://localhost:6380'))", []),
+        ("A = redis.from_url('redis://localhost:6379'), 'redis://localhost:1'", []),
+    ],
+)
+def test_a_second_server_that_the_tests_go_to_is_said(project: Project, test: str, said: list[str]) -> None:
+    """It is that of whoever works on the project, with the project's own compose file up."""
+    compose = "services: {a: {image: redis, ports: ['6379:6379']}, b: {image: redis, ports: ['6380:6379']}}"
+
+    made = manifest.draft(add(project, {"compose.yaml": compose, "tests/test_a.py": f"import os, redis\n{test}"}), {})
+
+    lines = [line for line in made.missing if "which names port" in line]
+    assert [line.partition("names port ")[2].partition(":")[0] for line in lines] == said
+
+
 @pytest.mark.parametrize(("image", "written"), [("postgres:15", "postgres:15"), ("postgres", "postgres:18")])
 def test_a_new_compose_file_has_cis_version(project: Project, image: str, written: str) -> None:
     """The tests' own pg_dump refuses a newer server."""
