@@ -18,6 +18,11 @@ from testbay.manifest.compose.reading import ComposeService
 _ZONE = re.compile(r"(?!posix|right)[A-Z]\w*(/[A-Za-z]\w*([+-]\w+)*){0,2}")
 _SYSTEM_ZONES = Path("/usr/share/zoneinfo")
 _NO_INSTRUCTIONS_SINCE = 14  # initdb's option
+# By the major version that knows it; a template has it in its postgresql.conf, and the compose file's word counts.
+_LEAN = {
+    16: "wal_recycle=off",  # each start would copy files of the log that are kept for later
+    18: "io_method=sync",  # three processes that read ahead of a disk: a sixth of a start's work
+}
 _LONG_PWFILE_SINCE = 14  # before, initdb cut what it read from one after 100 characters
 _PRELOADED = "shared_preload_libraries"
 
@@ -63,6 +68,7 @@ def _initdb(service: ComposeService, config: image.PostgresConfig, server: Serve
     argv = [str(server.bin_dir / "initdb"), "-D", str(home / "data"), "-U", config.user]
     argv += ["--pwfile", str(home / "secret")] if config.password else []
     argv += [f"--auth={'trust' if config.auth == 'trust' else 'scram-sha-256'}", "--no-sync", "--wal-segsize=1"]
+    argv += [word for since, said in _LEAN.items() if programs.major(server) >= since for word in ("--set", said)]
     argv += ["--no-instructions"] if programs.major(server) >= _NO_INSTRUCTIONS_SINCE else []
     argv += [] if any(word.startswith("--encoding") for word in config.initdb) else ["--encoding=UTF8"]
     return [*argv, *order(service, config, server).words, *config.initdb]
