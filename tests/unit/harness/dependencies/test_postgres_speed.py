@@ -1,12 +1,14 @@
 """What makes PostgreSQL's start and its copies quick, for the versions that know it."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from testbay.harness.dependencies.endpoint import Server
-from testbay.harness.dependencies.postgres import native
+from testbay.harness.dependencies.endpoint import Endpoint, Server
+from testbay.harness.dependencies.postgres import native, programs
+from testbay.harness.dependencies.postgres import server as postgres
 from testbay.manifest.compose.reading import ComposeService
 
 
@@ -21,3 +23,22 @@ def test_initdb_writes_what_the_version_knows(tmp_path: Path, version: str, sett
     initdb = made["prepare"][0]["argv"]
 
     assert [after for word, after in pairwise(initdb) if word == "--set"] == settings
+
+
+@pytest.mark.parametrize(
+    ("version", "in_memory", "way"),
+    [("18.6", True, " STRATEGY file_copy"), ("18.6", False, ""), ("15beta1", True, " STRATEGY file_copy"),
+     ("14.9", True, ""), ("", True, "")],
+)  # fmt: skip
+def test_files_in_memory_are_copied_as_they_are(
+    *, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, in_memory: bool, way: str
+) -> None:
+    """On a disk each file would be synced, so there the server's usual way stays."""
+    (tmp_path / "psql").write_text(f'#!/bin/sh\nfor last; do :; done; echo "$last" > {tmp_path}/said\n')
+    (tmp_path / "psql").chmod(0o755)
+    monkeypatch.setattr(programs, "psql", lambda: str(tmp_path / "psql"))
+    shop = Endpoint(name="postgres", title="PostgreSQL", host="localhost", port=1, user="app", password="pw", db="shop")
+
+    postgres.keep_pristine(replace(shop, version=version), in_memory=in_memory)
+
+    assert (tmp_path / "said").read_text() == f'CREATE DATABASE "shop_pristine" TEMPLATE "shop"{way}\n'
