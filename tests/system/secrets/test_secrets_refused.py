@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from botocore.exceptions import EndpointConnectionError, SSLError
 from tests.system.conftest import Done
 from tests.system.fakes.cloud import CANARY, ROLE, SUBJECT, TOLD, Cloud, Shop
 
@@ -13,8 +14,23 @@ from testbay import settings
 from testbay.errors import SecretMissingError
 from testbay.manifest.load import load_manifest
 from testbay.secrets import command as secrets
+from testbay.secrets.aws import refusals
 
 NO_JOB = {"GITHUB_ACTIONS": "", "ACTIONS_ID_TOKEN_REQUEST_URL": ""}
+NOT_SET_UP = "AWS is not set up in a way that can be used ({})"
+CONFIG = f"""
+[profile web]
+role_arn = {ROLE}
+web_identity_token_file = /nowhere
+[profile process]
+credential_process = false
+[profile sso]
+sso_start_url = https://aws.invalid/start
+sso_region = us-east-1
+sso_account_id = 1
+sso_role_name = r
+"""
+PROFILE = NO_JOB | {"AWS_CONFIG_FILE": "CONFIG"}
 MISSING = {
     "no permission": ({"ACTIONS_ID_TOKEN_REQUEST_URL": ""}, "this job may not ask for an OIDC token"),
     "no role": ({"AWS_ROLE_ARN": ""}, "no role is named that this job could take"),
@@ -28,6 +44,14 @@ MISSING = {
     "no profile": (
         NO_JOB | {"AWS_PROFILE": "nobody"},
         "AWS is not set up in a way that can be used (ProfileNotFound)",
+    ),
+    "half a key": (NO_JOB | {"AWS_ACCESS_KEY_ID": "a"}, NOT_SET_UP.format("PartialCredentialsError")),
+    "no token file": (PROFILE | {"AWS_PROFILE": "web"}, NOT_SET_UP.format("FileNotFoundError")),
+    "no process": (PROFILE | {"AWS_PROFILE": "process"}, NOT_SET_UP.format("CredentialRetrievalError")),
+    "signed out": (PROFILE | {"AWS_PROFILE": "sso"}, "nobody is signed in to AWS (SSOTokenLoadError)"),
+    "no proxy": (
+        {"AWS_ENDPOINT_URL": "http://aws.invalid", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"},
+        "AWS cannot be reached (ProxyConnectionError)",
     ),
     "no provider": (
         {"ACTIONS_ID_TOKEN_REQUEST_URL": "http://127.0.0.1:9/"},
@@ -59,6 +83,9 @@ def said_by(done: Done) -> str:
 @pytest.mark.parametrize(("environ", "said"), MISSING.values(), ids=MISSING)
 def test_what_is_missing_is_said(shop: Shop, environ: dict[str, str], said: str) -> None:
     """Each gap in a job's set-up has a message of its own, and the command is not started."""
+    if "AWS_CONFIG_FILE" in environ:
+        (shop.home / "config").write_text(CONFIG)
+        environ = environ | {"AWS_CONFIG_FILE": str(shop.home / "config")}
     assert refused(shop, AWS_MAX_ATTEMPTS="1", **environ).what == said
 
 
@@ -88,6 +115,16 @@ REFUSALS = {
         f"{ROLE} may not decrypt the parameters: kms:Decrypt is denied",
     ),
     "key is gone": ((GET, 400, "InvalidKeyId"), f"{ROLE} may not decrypt the parameters: kms:Decrypt is denied"),
+    "key is disabled": (
+        (GET, 400, "InvalidKeyId", "key/1 is disabled. (Service: AWSKMS; Error Code: DisabledException)"),
+        "the key that the parameters are encrypted with cannot be used",
+    ),
+    "clock is slow": (
+        (GET, 400, "InvalidSignatureException", "Signature expired: 20261130T1Z is now earlier than 20261130T2Z"),
+        "AWS does not accept the time of a request",
+    ),
+    "a page": ((WEB, 403, "<html>"), "what answers is not AWS"),
+    "a page of 200": ((WEB, 200, "<html>"), "what answers is not AWS"),
     "throttled": ((GET, 400, "ThrottlingException"), "AWS throttles this account: refused 2 times in a row"),
     "throttled at STS": ((WEB, 400, "Throttling"), "AWS throttles this account: refused 2 times in a row"),
     "keys": ((GET, 400, "UnrecognizedClientException"), "AWS does not know the credentials in use"),
@@ -105,6 +142,33 @@ def test_a_refusal_is_said_in_our_words(shop: Shop, cloud: Cloud, fault: tuple[s
     cloud.fail(*fault)
 
     assert refused(shop, AWS_MAX_ATTEMPTS="2").what == said
+
+
+def test_a_code_that_nobody_types_is_said() -> None:
+    """A profile with mfa_serial has boto3 ask for one, and a job's standard input has ended."""
+    with pytest.raises(SecretMissingError) as caught, refusals.in_our_words("", ""):
+        raise EOFError
+
+    assert caught.value.why == "the profile asks for a code (mfa_serial), and nobody is here to type it"
+
+
+def test_what_is_in_the_way_to_aws_is_said() -> None:
+    """A certificate, an address of our own, or the way there."""
+    said = []
+    for kind, endpoint in (
+        (SSLError, "x"),
+        (EndpointConnectionError, "x"),
+        (EndpointConnectionError, "https://ssm.us-est-1.amazonaws.com"),
+    ):
+        with pytest.raises(SecretMissingError) as caught, refusals.in_our_words("", "us-est-1"):
+            raise kind(endpoint_url=endpoint, error=OSError())
+        said.append(caught.value.why)
+
+    assert said == [
+        "what answers has a certificate that is not trusted here, as behind a company's proxy",
+        "AWS_ENDPOINT_URL, or endpoint_url in ~/.aws/config, leads elsewhere, and nothing answers there",
+        "unknown region 'us-est-1', or the network or a proxy is in the way",
+    ]
 
 
 def test_who_was_refused_is_shown(shop: Shop, cloud: Cloud) -> None:

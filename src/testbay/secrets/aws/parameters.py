@@ -129,6 +129,6 @@ def _no_credentials(access: Access) -> SecretMissingError:
         )
     return SecretMissingError(
         "this job may not ask for an OIDC token",
-        why="GitHub offers one only to a job with the permission for it",
+        why="GitHub offers one only to a job with the permission for it, and never to a pull request from a fork",
         todo=f"give the job `permissions: id-token: write` ({refusals.SETUP})",
     )

@@ -12,13 +12,19 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 SETUP = "`testbay explain aws-setup`"
+_UNKNOWN = "an unknown error"
 _PAUSES_S = (0.5, 1.0, 2.0)  # GitHub's keys are there again within seconds
 
 
 _WRONG = {
     "ProfileNotFound": "~/.aws/config has no profile of the name in AWS_PROFILE",
     "ParamValidationError": "AWS_ROLE_ARN, or aws.role in the manifest, is not an ARN",
+    "PartialCredentialsError": "one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set without the other",
+    "CredentialRetrievalError": "the credential_process of the profile gives no credentials",
+    "EOFError": "the profile asks for a code (mfa_serial), and nobody is here to type it",
+    "FileNotFoundError": "the file that AWS_WEB_IDENTITY_TOKEN_FILE or the profile names is not there",
 }
+_SIGNED_OUT = ("SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError")
 
 
 @contextmanager
@@ -29,6 +35,7 @@ def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
         SecretMissingError: AWS is not set up, refuses or fails.
     """
     from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -43,20 +50,43 @@ def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
             todo="AWS_REGION=us-east-1, or aws.region in the manifest",
         ) from None
     except (boto.ConnectionError, boto.HTTPClientError) as error:
-        guess = f"unknown region {region!r}, or " if region else ""
-        raise SecretMissingError(
-            f"AWS cannot be reached ({type(error).__name__})",
-            why=f"{guess}the network, a proxy or AWS_ENDPOINT_URL is in the way",
-            todo="fix AWS_REGION or the network, then run it again",
-        ) from None
-    except (boto.BotoCoreError, ValueError) as error:
-        raise SecretMissingError(
-            f"AWS is not set up in a way that can be used ({type(error).__name__})",
-            why=_WRONG.get(
-                type(error).__name__, "an AWS_ variable, ~/.aws/config, or aws.role in the manifest is wrong"
-            ),
-            todo=f"aws sts get-caller-identity says more; {SETUP}",
-        ) from None
+        why, todo = _unreached(error, region)
+        raise SecretMissingError(f"AWS cannot be reached ({type(error).__name__})", why=why, todo=todo) from None
+    except (ResponseParserError, KeyError):
+        what, why, todo = _ANOTHER
+        raise SecretMissingError(what, why=why, todo=todo, evidence=evidence) from None
+    except (boto.BotoCoreError, ValueError, EOFError, FileNotFoundError) as error:
+        raise _unusable(type(error).__name__) from None
+
+
+def _unreached(error: Any, region: str) -> tuple[str, str]:
+    """Say what is in the way to AWS, by the kind of error and the address that was asked."""
+    kind, endpoint = type(error).__name__, str(error.kwargs.get("endpoint_url", ""))
+    if kind == "SSLError":
+        why = "what answers has a certificate that is not trusted here, as behind a company's proxy"
+        return why, "AWS_CA_BUNDLE=FILE names the certificates to trust; where it is set, look at that file"
+    if kind == "ProxyConnectionError":
+        return "the proxy that HTTPS_PROXY names does not connect", "fix HTTPS_PROXY, or name the host in NO_PROXY"
+    if endpoint and not re.search(r"\.amazonaws\.|\.api\.aws\b", endpoint):
+        why = "AWS_ENDPOINT_URL, or endpoint_url in ~/.aws/config, leads elsewhere, and nothing answers there"
+        return why, "unset it, or start what should answer there"
+    guess = f"unknown region {region!r}, or " if region else ""
+    return f"{guess}the network or a proxy is in the way", "fix AWS_REGION or the network, then run it again"
+
+
+def _unusable(kind: str) -> SecretMissingError:
+    """The error of an account that cannot be used as this machine knows it."""
+    if kind in _SIGNED_OUT:
+        return SecretMissingError(
+            f"nobody is signed in to AWS ({kind})",
+            why="the session of the profile has ended, or never began",
+            todo="aws sso login, with --profile NAME where AWS_PROFILE is set",
+        )
+    return SecretMissingError(
+        f"AWS is not set up in a way that can be used ({kind})",
+        why=_WRONG.get(kind, "an AWS_ variable, ~/.aws/config, or aws.role in the manifest is wrong"),
+        todo=f"aws sts get-caller-identity says more; {SETUP}",
+    )
 
 
 def patiently(ask: Callable[[], Any]) -> Any:
@@ -102,7 +132,7 @@ def _refused(error: "ClientError", role: str, evidence: str) -> SecretMissingErr
     texts = _explain(code, str(answer.get("Error", {}).get("Message")), str(error.operation_name))
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if texts is _FAILED and code not in ("IDPCommunicationError", "InvalidIdentityToken") and status // 100 == 4:
-        texts = _REFUSED
+        texts = _REFUSED if code != _UNKNOWN else _ANOTHER
     what, why, todo = texts
     quoted = texts is _REFUSED or (code in _TRUST and code != "AccessDenied")
     said = _sentence(answer.get("Error", {}).get("Message")) if quoted else ""
@@ -111,14 +141,11 @@ def _refused(error: "ClientError", role: str, evidence: str) -> SecretMissingErr
 
 
 def _explain(code: str, message: str, operation: str) -> tuple[str, str, str]:
-    if "hrottl" in code or code in ("TooManyRequestsException", "RequestLimitExceeded", "SlowDown"):
-        return _THROTTLED
-    if code in ("ExpiredTokenException", "ExpiredToken", "RequestExpired"):
-        return _EXPIRED
+    by_words = next((texts for words, texts in _BY_WORDS if re.search(words, f"{code}: {message}")), None)
+    if by_words:
+        return by_words
     if operation == "AssumeRoleWithWebIdentity":
         return _FAILED if _passes(code, message) else _TRUST.get(code, _FAILED)
-    if code == "InvalidKeyId" or re.search(r"\bkms:\w+|AWSKMS|ciphertext", message):
-        return _KMS_DENIED
     if code in ("AccessDeniedException", "AccessDenied", "403"):
         return _DENIED
     return _UNKNOWN_KEYS if code in _BAD_KEYS else _FAILED
@@ -126,7 +153,7 @@ def _explain(code: str, message: str, operation: str) -> tuple[str, str, str]:
 
 def _word(text: object) -> str:
     """A provider's error code, if it looks like one."""
-    return text if isinstance(text, str) and re.fullmatch(r"[\w.]{1,64}", text) else "an unknown error"
+    return text if isinstance(text, str) and re.fullmatch(r"[\w.]{1,64}", text) else _UNKNOWN
 
 
 _THROTTLED = (
@@ -148,6 +175,21 @@ _KMS_DENIED = (
     "{role} may not decrypt the parameters: kms:Decrypt is denied",
     "they are encrypted with a key that the role's policy, or the key's own, does not let it use",
     "give it kms:Decrypt on that key ({setup})",
+)
+_KEY_UNUSABLE = (
+    "the key that the parameters are encrypted with cannot be used",
+    "it is disabled, or is to be deleted",
+    "aws kms enable-key, or cancel-key-deletion; or store them again with another key",
+)
+_CLOCK = (
+    "AWS does not accept the time of a request",
+    "this machine's clock is wrong by more than five minutes",
+    "set the clock, then run it again",
+)
+_ANOTHER = (
+    "what answers is not AWS",
+    "a proxy, a firewall's page, or what AWS_ENDPOINT_URL leads to answers in its place",
+    "look at HTTPS_PROXY and AWS_ENDPOINT_URL; run it again from where AWS can be reached",
 )
 _UNKNOWN_KEYS = (
     "AWS does not know the credentials in use",
@@ -187,3 +229,10 @@ _TRUST = {
     "IDPRejectedClaim": _NOT_ACCEPTED,
     "IDPCommunicationError": _FAILED,
 }
+_BY_WORDS = (  # of a code and a message; the first that is found counts
+    ("^[^:]*hrottl|^(?:TooManyRequestsException|RequestLimitExceeded|SlowDown):", _THROTTLED),
+    ("^(?:ExpiredTokenException|ExpiredToken|RequestExpired):", _EXPIRED),
+    ("^RequestTimeTooSkewed:|Signature (?:expired|not yet current)", _CLOCK),
+    (r"key/\S+ is (?:disabled|pending)|AWSKMS.*(?:DisabledException|KMSInvalidState)", _KEY_UNUSABLE),
+    (r"^InvalidKeyId:|\bkms:\w+|AWSKMS|ciphertext", _KMS_DENIED),
+)
