@@ -12,6 +12,7 @@ from testbay.init.literals import UNKNOWN, text_of
 from testbay.init.project import Project, Source
 from testbay.init.settingsclasses import settings_classes
 from testbay.init.syntax import calls, keywords, last, owner
+from testbay.init.variable import WORDS
 
 PORTS = {"postgres": 5432, "dragonfly": 6379, "nats": 4222}
 _SCHEMES = {
@@ -77,14 +78,24 @@ def databases_of_tests(project: Project) -> Iterator[str]:
 
 
 def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
-    """Find the address of each of these servers: in the program, else in its tests, else in its settings files."""
+    """Find the address of each of these servers: in the program, else in its tests, else in its settings files.
+
+    One on this machine before one that only a deployment knows, as config.test.json has it beside config.json.
+    """
     shared = constants(project)
     program = _of_sources(project.code, shared)
-    found = _most_named((one for one in program if one.is_local or not project.is_library), needs)
-    found = _most_named(_of_sources(project.tests, shared), needs) | found
-    said = (address for where, named in settingsfiles.groups(project) for address in _of_settings(named, where))
-    found = _most_named(said, needs) | found
-    return _most_named(_of_library(project), needs) | found if project.is_library else found
+    settings = (address for where, named in settingsfiles.groups(project) for address in _of_settings(named, where))
+    places = [
+        [one for one in program if one.is_local or not project.is_library],
+        [*_of_sources(project.tests, shared)],
+        [*settings],
+        [*_of_library(project)] if project.is_library else [],
+    ]
+    found: dict[str, FixedAddress] = {}
+    for is_local in (True, False):
+        for place in places:
+            found = _most_named((one for one in place if one.is_local == is_local), needs) | found
+    return found
 
 
 def _of_library(project: Project) -> Iterator[FixedAddress]:
@@ -123,9 +134,23 @@ def _most_named(addresses: Iterable[FixedAddress], needs: Collection[str]) -> di
 def _of_settings(named: Mapping[str, str], where: str) -> Iterator[FixedAddress]:
     for text in named.values():
         yield from of_text(text, where)
-    known = _known(named)
-    if need := _of_dict(" ".join((*named, *named.values())), known):
+    yield from _of_words(named, " ".join((*named, *named.values())), where)
+
+
+def _of_words(words: Mapping[str, str], text: str, where: str) -> Iterator[FixedAddress]:
+    """Find the addresses that a mapping holds in parts: {"host": …}, and {"DATABASE_HOST": …, "REDIS_HOST": …}.
+
+    `text` is the whole mapping, for what tells the server beside its keys.
+    """
+    known = _known(words)
+    if need := _of_dict(text, known):
         yield from _address(need, known, where)
+    for host in (name for name in words if name.upper().endswith("_HOST")):
+        begin = host[: -len("HOST")]
+        of_server = (need for need, names in WORDS.items() if names & set(begin.upper().split("_")))
+        if need := next(of_server, ""):
+            parts = {name.removeprefix(begin): value for name, value in words.items() if name.startswith(begin)}
+            yield from _address(need, _known(parts), where)
 
 
 def constants(project: Project, *, defaults: bool = True) -> dict[str, str]:
@@ -152,8 +177,11 @@ def _of_node(node: ast.AST, read: Callable[[ast.expr], str], where: str) -> Iter
     if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
         yield from of_text(read(node), where)
     elif isinstance(node, ast.Call):
-        named = _known(_words_of(node, read))
-        if need := _of_call(node, named):
+        words = _words_of(node, read)
+        named = _known(words)
+        if last(node.func) == "dict":
+            yield from _of_words(words, ast.unparse(node), where)
+        elif need := _of_call(node, named):
             yield from _address(need, named, where)
         elif last(node.func) == "format":
             yield from of_text(read(node), where)
@@ -161,9 +189,8 @@ def _of_node(node: ast.AST, read: Callable[[ast.expr], str], where: str) -> Iter
         yield from of_text(":".join(map(read, node.elts)), where)
     elif isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
-        named = _known({text_of(key, {}): read(value) for key, value in pairs if key})
-        if need := _of_dict(ast.unparse(node), named):
-            yield from _address(need, named, where)
+        words = {text_of(key, {}): read(value) for key, value in pairs if key}
+        yield from _of_words(words, ast.unparse(node), where)
 
 
 def of_text(text: str, where: str) -> Iterator[FixedAddress]:
@@ -203,8 +230,6 @@ def _of_call(call: ast.Call, named: Mapping[str, str]) -> str:
         return "dragonfly"
     if bare and name == "connect" and owner(call) == "nats":
         return "nats"
-    if name == "dict":
-        return _of_dict(ast.unparse(call), named)
     return "postgres" if name in _OF_POSTGRES and named.get("host") and {"db", "user"} & named.keys() else ""
 
 

@@ -54,13 +54,13 @@ class Draft:
 class _Ways:
     """The ways by which the program finds its servers where no variable holds their address.
 
-    By an address in its sources, by libpq's own variables, or at the port that the compose file publishes; for the
-    `unknown` nothing tells.
+    By an address in its sources, by libpq's own variables, or at the port that the compose file publishes. For the
+    `unknown` nothing tells; a program is kept off a PostgreSQL of the developer's at the usual port (`assumed`).
     """
 
     fixed: dict[str, FixedAddress]
     by_libpq: list[Finding]
-    published: Mapping[str, tuple[int, str]]
+    assumed: Mapping[str, tuple[int, str]]
     unknown: list[str]
 
 
@@ -84,12 +84,12 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     tests = testing.tests(project)
     needs_test = tests is None and bool(found.needs)
     tests_key = _FIRST_TEST if needs_test else tests
-    ports = _ports(found, ways.fixed, variables.portless(project), {} if needs_test else ways.published)
+    ports = _ports(found, ways.fixed, variables.portless(project), {} if needs_test else ways.assumed)
     keys = [_name(project), _needs(found), _compose(found), migration, tests_key, *entry.entry(project), ports]
     missing = [
         *_missing(project, found, migration),
         *([] if tests_key else ["a test: no file is called test_*.py"]),
-        *_unled(found, ways),
+        *_unled(found, ways, {} if needs_test else ways.assumed),
         *_elsewhere(project, found, {one.port for one in ways.fixed.values()}),
         *entry.unstarted(project),
         *testing.overruled(project),
@@ -112,9 +112,16 @@ def _ways(project: Project, found: Servers, own: Collection[str], insisted_on: d
     fixed = {need: one for need, one in _fixed(project, found, unread).items() if need not in own} | insisted_on
     by_libpq = libpq.variables(project) if "postgres" in {*unread} - fixed.keys() else []
     open_ones = [need for need in unread if need not in fixed and not (need == "postgres" and by_libpq)]
-    published = {need: found.chosen.published[need] for need in open_ones if need in found.chosen.published}
+    published = {
+        need: (port, f"{where}, and no variable names another")
+        for need, (port, where) in found.chosen.published.items()
+        if need in open_ones
+    }
     unknown = [need for need in open_ones if need not in published]
-    return _Ways(fixed=fixed, by_libpq=by_libpq, published=published, unknown=unknown)
+    # Of PostgreSQL alone: at the port of another server the tests may have a stand-in of their own.
+    usual = {"postgres": (addresses.PORTS["postgres"], "the usual port: nothing says where the program looks")}
+    is_assumed = "postgres" in unknown and not project.is_library
+    return _Ways(fixed=fixed, by_libpq=by_libpq, assumed=published | (usual if is_assumed else {}), unknown=unknown)
 
 
 def _fixed(project: Project, found: Servers, unread: Collection[str]) -> dict[str, FixedAddress]:
@@ -153,13 +160,13 @@ def _ports(
     found: Servers,
     fixed: Mapping[str, FixedAddress],
     portless: Mapping[str, str],
-    published: Mapping[str, tuple[int, str]],
+    assumed: Mapping[str, tuple[int, str]],
 ) -> Finding | None:
     """Make the key `ports` of the fixed ports at which the program looks for servers.
 
-    Where nothing tells, the port that the compose file publishes counts: a library's own default is in no source.
+    Where nothing tells, that which is `assumed` counts: a library's own default is in no source.
     """
-    ports = {need: (port, f"{where}, and no variable names another") for need, (port, where) in published.items()}
+    ports = dict(assumed)
     ports |= {need: (addresses.PORTS[need], f"{where}, and no port") for need, where in portless.items()}
     ports |= {a.need: (a.port, f"{a.where} names {a.host}:{a.port}") for a in fixed.values() if a.is_local}
     ports = {need: port for need, port in ports.items() if need in found.needs}
@@ -179,7 +186,7 @@ def _caller(address: FixedAddress | None, env: Collection[Finding]) -> list[Find
     ]
 
 
-def _unled(found: Servers, ways: _Ways) -> list[str]:
+def _unled(found: Servers, ways: _Ways, ports: Collection[str]) -> list[str]:
     """Describe the servers whose address the program reads from no variable and does not fix either."""
     far = [address for address in ways.fixed.values() if not address.is_local]
     lines = [
@@ -189,9 +196,10 @@ def _unled(found: Servers, ways: _Ways) -> list[str]:
     ]
     for need in ways.unknown:
         name, port = found.name(need), addresses.PORTS[need]
+        kept_off = f"`ports = {{ {name} = {port} }}` keeps the tests off a server of yours there"
         lines.append(
-            f"a variable that leads the program to {name} (`env`): testbay explain reference/commands; if it always "
-            f"looks at port {port}, `ports = {{ {name} = {port} }}` keeps the tests off a server of yours there"
+            f"a variable that leads the program to {name} (`env`): testbay explain reference/commands; "
+            + (f"without one, {kept_off}" if need in ports else f"if it always looks at port {port}, {kept_off}")
         )
     return lines
 

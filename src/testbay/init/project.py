@@ -96,7 +96,7 @@ class Project(ProjectFiles):
         """The path of Django's manage.py: in the root, else in the only folder that has one; empty without one."""
         inner = sorted(str(file.relative_to(self.root)) for file in self.root.glob("*/manage.py"))
         names = ["manage.py"] if (self.root / "manage.py").is_file() else inner
-        return names[0] if len(names) == 1 and "django" in self.text(names[0]) else ""
+        return names[0] if len(names) == 1 and "django" in self.text(names[0]).lower() else ""
 
     @cached_property
     def packages(self) -> dict[str, str]:

@@ -4,8 +4,9 @@ import ast
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 
-from testbay.init import addresses, appconfig, clients, dynaconf, settingsfiles
+from testbay.init import addresses, appconfig, clients, configurations, dynaconf, settingsfiles
 from testbay.init.project import ASIDE, Project, Source, once
 from testbay.init.settingsclasses import SettingsClasses, settings_classes
 from testbay.init.syntax import calls, keywords, last, owner, text_of
@@ -43,7 +44,8 @@ def reads(project: Project) -> list[Read]:
             known = found.get(read.name)
             if known is None or (read.default and not known.default):
                 found[read.name] = read
-    for read in (*appconfig.reads(project), *settingsfiles.reads(project), *_of_examples(project)):
+    elsewhere = (one.reads(project) for one in (appconfig, configurations, settingsfiles))
+    for read in (*chain.from_iterable(elsewhere), *_of_examples(project)):
         found.setdefault(read.name, read)
     made, beside, own, turned = clients.taken(project), _ports(found.values()), _own(project), _turned(found)
     return [

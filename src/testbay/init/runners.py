@@ -13,6 +13,7 @@ from testbay.init.project import Project
 from testbay.init.syntax import calls, keywords, last, text_of
 
 _ENVIRONMENTS = ("default", "hatch-test", "test", "tests")  # of Hatch
+_ASSIGNED = re.compile(r"""(?m)^\s*(?:export\s+)?([A-Za-z_]\w*)=["']?([^"'\n#]*)""")
 _RUNS_TESTS = re.compile(r"\b(pytest|tox|nox|manage\.py test|(make|just|task|poe) test\w*|hatch (run )?test\w*)\b")
 
 
@@ -27,6 +28,8 @@ def for_tests(project: Project, read: Collection[str]) -> dict[str, tuple[str, s
     for file, given in _given(project):
         plain = (pair for pair in given if pair[0] in wanted and makefile.is_plain(*pair) and "{" not in pair[1])
         found |= {name: (value, file) for name, value in plain}
+    for file, given in _of_env_files(project):
+        found |= {name: (value, file) for name, value in given if makefile.is_plain(name, value)}
     return found | {name: (value, "Makefile") for name, value in makefile.for_tests(project).items()}
 
 
@@ -37,7 +40,7 @@ def values(project: Project) -> Iterator[str]:
 
 
 def _given(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    for runner in (_of_workflows, _of_tox, _of_nox, _of_hatch, _of_tasks):
+    for runner in (_of_workflows, _of_tox, _of_nox, _of_hatch, _of_tasks, _of_env_files):
         yield from runner(project)
 
 
@@ -129,11 +132,22 @@ def _of_hatch(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 
 def _of_tasks(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Read `env` of the tasks that call pytest, of pdm and of Poe the Poet."""
+    for task in _tasks(project):
+        yield "pyproject.toml", _pairs(task.get("env"))
+
+
+def _of_env_files(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Read the files of variables that these tasks have for pytest: all in them is for the program."""
+    for task in _tasks(project):
+        file = str(task.get("env_file") or task.get("envfile") or "")
+        yield file, _ASSIGNED.findall(project.text(file)) if file else []
+
+
+def _tasks(project: Project) -> Iterator[dict[str, Any]]:
+    """Yield the tasks that call pytest, of pdm and of Poe the Poet."""
     for keys in (("tool", "pdm", "scripts"), ("tool", "poe", "tasks")):
         tasks = [task for task in project.table(*keys).values() if isinstance(task, dict)]
-        for task in (task for task in tasks if "pytest" in str(task.get("cmd") or task.get("shell"))):
-            yield "pyproject.toml", _pairs(task.get("env"))
+        yield from (task for task in tasks if "pytest" in str(task.get("cmd") or task.get("shell")))
 
 
 def _pairs(table: Any) -> list[tuple[str, str]]:

@@ -7,14 +7,17 @@ from contextlib import suppress
 from typing import Any
 
 from testbay.init.project import Project
-from testbay.init.variable import Read
+from testbay.init.variable import SERVERS, Read
 
 _NAMES = ("*.ini", "*.cfg", "*.conf", "*.toml", "*.yaml", "*.yml", "*.json")
 _FOLDERS = ("", "config/", "conf/", "settings/", "etc/", "config/*/", "conf/*/")
+_ENDS = tuple(name.removeprefix("*") for name in _NAMES)
+_INNER = ("", "config", "conf", "settings")
 _OTHERS = re.compile(
     r"compose|^(testbay|pyproject|poetry|Pipfile|package|tox|pytest|setup|mypy|ruff|\.)|lock", re.IGNORECASE
 )
 _LINE = re.compile(r"\s*\"?([\w.]+)\"?\s*[:=]\s*\"?'?([^\"'#,]+)")
+_TITLE = re.compile(r"\s*\[?(\w+)[\]:]\s*")
 _REFERENCE = re.compile(
     r"\$\{(?:(?P<omega>oc\.env:)|env[:.])?(?P<name>[A-Z][A-Z0-9_]+)(?:(?:,|:-?)(?P<default>[^{}]*))?\}"
 )
@@ -42,19 +45,34 @@ def reads(project: Project) -> Iterator[Read]:
 
 
 def _files(project: Project) -> list[str]:
+    """List the files in the usual folders, and those beside the program's modules that it names.
+
+    A .env file is one only where `dotenv_values` reads it, whatever the environment has.
+    """
     patterns = [folder + name for folder in _FOLDERS for name in _NAMES]
     files = {file.relative_to(project.root).as_posix() for pattern in patterns for file in project.root.glob(pattern)}
-    return sorted(name for name in files if not _OTHERS.search(name.rpartition("/")[2]))
+    texts = "".join(source.text for source in project.code)
+    folders = {source.path.parent / inner for source in project.code for inner in _INNER}
+    for folder in (project.root / folder for folder in folders if ".." not in folder.parts):
+        inside = folder.iterdir() if folder.is_dir() else ()
+        named = (file for file in inside if file.name.endswith(_ENDS) and file.name in texts)
+        files |= {file.relative_to(project.root).as_posix() for file in named}
+    dotenv = {".env"} if "dotenv_values(" in texts and "**os.environ" not in texts else set()
+    return sorted(name for name in files if not _OTHERS.search(name.rpartition("/")[2])) + sorted(dotenv)
 
 
 def _of(name: str, text: str) -> Iterator[tuple[str, dict[str, str]]]:
     found: dict[str, str] = {}
-    start = 0
+    start, begin = 0, ""
     for number, line in enumerate([*text.splitlines(), ""], 1):
         if (match := _LINE.match(line)) and match[2].strip():
-            start, found[match[1].lower()] = start if found else number, match[2].strip()
-        elif found and not line.strip().startswith(("#", ";")):
-            yield f"{name}:{start}", found
+            start, found[begin + match[1].lower()] = start if found else number, match[2].strip()
+        elif not line.strip().startswith(("#", ";")):
+            if found:
+                yield f"{name}:{start}", found
+            title = _TITLE.fullmatch(line)
+            # [redis] names the server of all below it, as the prefix of names in an environment does
+            begin = f"{title[1]}_" if title and SERVERS & set(title[1].upper().split("_")) else ""
             found = {}
 
 

@@ -52,16 +52,20 @@ def of_other_runners(project: Project) -> list[str]:
 def outside(project: Project, folder: str) -> list[Path]:
     """List the files with tests that pytest collects outside a folder, by hand and without an argument.
 
-    They lie in other folders of tests; a test_*.py elsewhere may be a program. Examples and scripts have a purpose of
-    their own, a folder with packages of its own is another project, and who calls `pytest tests` means that folder.
+    They lie in other folders of tests, or are doctests; a test_*.py elsewhere may be a program. Examples and scripts
+    have a purpose of their own, a folder with packages of its own is another project, and who calls `pytest tests`
+    means that folder.
     """
     if _is_called_with(project, folder):
         return []
     paths = {path for path in collected(project) if {"tests", "test"} & set(path.parts) or path.name == "tests.py"}
+    if "--doctest-modules" in settings_of_tools(project):
+        paths |= {source.path for source in project.code if ">>> " in source.text}
     found = [source for source in project.sources if source.path in paths and not source.path.is_relative_to(folder)]
     apart = {*SHOWN, *ASIDE, "benchmarks", "e2e"}
     found = [source for source in found if not apart & set(source.path.parts)]
-    return [one.path for one in found if not str(one.path).startswith(tuple(project.inner)) and has_tests(one)]
+    found = [source for source in found if not str(source.path).startswith(tuple(project.inner))]
+    return [one.path for one in found if ">>> " in one.text or has_tests(one)]
 
 
 def _is_called_with(project: Project, folder: str) -> bool:

@@ -104,6 +104,11 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
             'SETTINGS = "app.TestingConfig"',
         ),
         ("flask", 'name = getenv("SETTINGS")\nimport_module(name)', ""),
+        (
+            "django-configurations\npsycopg",
+            "KEY = values.SecretValue()\nD = values.DatabaseURLValue()\nHOST = values.Value('x', environ_prefix='DB')",
+            'DJANGO_KEY = "test"\nDB_HOST = "{postgres.host}"',
+        ),
     ],
 )
 def test_a_variable_gets_what_the_program_wants(project: Project, packages: str, read: str, line: str) -> None:
@@ -127,3 +132,14 @@ def test_variables_of_settings_files_are_led(project: Project, text: str, line: 
     found = add(project, {"conf/db/shop.yaml": text, "app.py": "import omegaconf"})
 
     assert [f"{one.key} = {one.value}" for one in variables.environment(found, {"postgres": ""})] == [line]
+
+
+def test_the_file_of_variables_of_a_task_is_set(project: Project) -> None:
+    """All in it is for the program, also what no line of it names."""
+    task = '[tool.pdm.scripts]\ntest = {cmd = "pytest tests/", env_file = "testing.env"}\n'
+    file = "SHOP_KEY='k' # for tests\nSHOP_URL=postgresql://a:b@localhost/c\n"
+    found = add(project, {"pyproject.toml": task, "testing.env": file, "app.py": ""})
+
+    assert [f"{one.key} = {one.value}" for one in variables.environment(found, {"postgres": ""})] == [
+        'SHOP_KEY = "k"',
+    ]

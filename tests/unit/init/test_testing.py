@@ -35,6 +35,10 @@ from testbay.init.project import Project
         ),
         ({"tests/test_a.py": "x = 1", "web/setup.py": "", "web/tests/test_b.py": "def test_b(): ..."}, "tests"),
         ({"manage.py": "django", "tests/test_a.py": "x = 1", "shop/tests.py": "def test_b(): ..."}, "."),
+        (
+            {"pytest.ini": "[pytest]\naddopts = --doctest-modules", "tests/test_a.py": "", "shop.py": "A = '>>> 1'"},
+            ".",
+        ),
         ({"shop/app.py": "x = 1"}, ""),
     ],
 )
