@@ -77,9 +77,17 @@ def test_interleaved_workers() -> None:
         ("01-Jan-2026 10:00:00 +0000", "2026-01-01T10:00:00.000000+00:00"),
         ("Thu Jan  1 10:00:00 2026", "2026-01-01T15:00:00.000000+00:00"),
         ("Thu, 01 Jan 2026 10:00:00 +0100", "2026-01-01T09:00:00.000000+00:00"),
+        ("Thu Jan  1 10:00:00.25 2026", "2026-01-01T15:00:00.250000+00:00"),
+        ("[2026.01.02-10.00.00:123]", "2026-01-02T15:00:00.123000+00:00"),
+        ("date=2026-01-02 time=10:00:00", "2026-01-02T15:00:00.000000+00:00"),
+        ("26/01/02 10:00:00", "2026-01-02T15:00:00.000000+00:00"),
+        ("[1/2/2026] [10:00:00 PM]", "2026-01-03T03:00:00.000000+00:00"),
+        ("E20260102 10:00:00.5 UTC", "2026-01-02T10:00:00.500000+00:00"),
+        ("2 January 2026 10:00:00 GMT", "2026-01-02T10:00:00.000000+00:00"),
+        ("31/31/2026 10:00:00", None),
     ],
 )
-def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch, printed: str, expected: str) -> None:
+def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch, printed: str, expected: str | None) -> None:
     """As Python's logging writes it: taken for UTC, an error after a deploy would count as one before it."""
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
@@ -88,3 +96,22 @@ def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch, printed
     time.tzset()
 
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("level=error ts=2026-01-02T10:00:00Z caller=a.go:1 msg=lost", "2026-01-02T10:00:00.000000+00:00"),
+        ('{"level":"error","msg":"lost","eventTime":"2026-01-02T10:00:00Z"}', "2026-01-02T10:00:00.000000+00:00"),
+        ('{"level":"error","msg":"lost","instant":{"epochSecond":1767348000}}', "2026-01-02T10:00:00.000000+00:00"),
+        ("ERROR: [1767348000.5]: lost", "2026-01-02T10:00:00.500000+00:00"),
+        ("ERROR: the certificate expired 2026-01-02T10:00:00Z", None),
+        ("ERROR: lost at [1767348000]", None),
+        ("ERROR: lost", None),
+    ],
+)
+def test_the_time_of_an_event(line: str, expected: str | None) -> None:
+    """It stands in a field that names it, or in the head of the line; what a sentence says is another time."""
+    (event,) = read(line)
+
+    assert event.time == expected

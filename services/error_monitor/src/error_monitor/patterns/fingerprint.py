@@ -52,6 +52,7 @@ REASON = re.compile(
 )
 """How a report names what has happened, below its first line: Dask's, Erlang's, the JVM's."""
 ANNOUNCED = re.compile(r"\A([^\n]*):\n(?:#?[ \t]*\n)*[ #|]*(?=[A-Za-z<])")
+WORDS = re.compile(r"[^\W\d_]{3}")
 LEAVES = 20
 FOREIGN = re.compile(r"\.(?:java|kt|scala|groovy|[cm]?[jt]sx?|cs)$")
 
@@ -79,7 +80,7 @@ def _reasoned(said: str) -> str:
     if "\n" not in said:
         return said
     first, _, rest = said.partition("\n")
-    if CODES.match(first):
+    if CODES.match(first) or not WORDS.search(masked(first)):
         return f"{first} {rest}".replace("\n", " ")
     reason = REASON.search(said, len(first), len(first) + CHARS)
     return f"{first}: {reason[1]}" if reason else ANNOUNCED.sub(r"\1: ", said)

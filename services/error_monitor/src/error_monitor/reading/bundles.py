@@ -8,7 +8,9 @@ from typing import Any
 
 from error_monitor.reading.line import Line
 
-OPENINGS = ('{"resourceLogs":', '{"messageType":', '{"records":')
+OPENINGS = ('{"resourceLogs":', '{"messageType":')
+LIST = re.compile(r'\{"\w{1,30}": ?\[\{')
+"""One list of objects is a bundle, whatever its name."""
 ROW = re.compile(
     r"(?:(?P<epoch>\d{13})|(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}))(?(time),(?P<quote>\")|,(?P<may>\")?)"
 )
@@ -17,7 +19,7 @@ ROW = re.compile(
 
 def unpacked(text: str) -> list[str]:
     """The records of a line that is a bundle, each as JSON; else the line itself."""
-    if not text.startswith(OPENINGS):
+    if not (text.startswith(OPENINGS) or ("[{" in text[:40] and LIST.match(text))):
         return [text]
     try:
         found = json.loads(text)
@@ -33,8 +35,8 @@ def _records(bundle: Any) -> Iterator[Mapping[str, Any]]:
         for scope in _objects(one.get("scopeLogs")):
             for record in _objects(scope.get("logRecords")):
                 yield {**record, "resource": resource.get("attributes") if isinstance(resource, dict) else None}
-    yield from _objects(bundle.get("logEvents"))
-    yield from _objects(bundle.get("records"))
+    if "logEvents" in bundle or len(bundle) == 1:
+        yield from _objects(bundle.get("logEvents", next(iter(bundle.values()))))
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from error_monitor.reading.crashtable import ROWS, Crash
 from error_monitor.reading.event import Failure, Frame
+from error_monitor.reading.headers import Header
+from error_monitor.reading.levels import level_of
 
 BY_FIRST = {
     char: tuple(row for row in ROWS if char in row.first)
@@ -27,6 +29,13 @@ def read(row: Crash, lines: Sequence[str]) -> Failure:
     if not any(frame.in_app for frame in frames) and (own := _frame(row, said)):
         frames = [own, *frames]
     return Failure(type=said.get("type") or row.kind, message=said.get("message") or "", frames=tuple(reversed(frames)))
+
+
+def header(row: Crash, lines: Sequence[str]) -> Header:
+    """Read the head of a record that is a block of fields; without a level it reports no error."""
+    said = _said(row, lines)
+    level = level_of(said.get("level", ""))
+    return Header(level or "info", said.get("message") or said.get("last") or "", time=said.get("time"))
 
 
 def _said(row: Crash, lines: Sequence[str]) -> dict[str, str]:

@@ -29,6 +29,8 @@ class Crash:
     level: str
     above: bool
     """The message stands in the line above the one that it can be known by."""
+    block: bool
+    """A blank line ends it, and it has a level of its own among its lines."""
 
 
 def _row(  # how a row of the table is written
@@ -40,15 +42,55 @@ def _row(  # how a row of the table is written
     kind: str = "crash",
     level: str = "critical",
     above: bool = False,
+    block: bool = False,
     **more: str,
 ) -> Crash:
     patterns = {column: re.compile(pattern) for column, pattern in {"begins": begins, **more}.items()}
-    return Crash(name=name, first=first, needs=needs, kind=kind, level=level, above=above, **patterns)
+    return Crash(name=name, first=first, needs=needs, kind=kind, level=level, above=above, block=block, **patterns)
 
 
+FIELD = r"\s*(?:{})\s*[:=] ?"
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 PLACE = r"(?P<file>[^\s():]+):(?P<line>\d+)"
 ROWS = (
+    _row(
+        "an event, a field a line, as Windows and journald show it",
+        "LTDISEPlti[M \t",
+        r"Event\[\d+\]:?$|\[s=[\da-f]+;i=|\s*(?:Log Name|TimeCreated|TimeGenerated|Time[Ww]ritten|ProviderName)\s*:",
+        goes=r".*\S",
+        says=FIELD.format("Level(?:DisplayName)?|EntryType|Severity|PRIORITY")
+        + r"(?P<level>\w+)$|"
+        + FIELD.format("Date|TimeCreated|TimeGenerated")
+        + r"(?P<time>\d.+)|"
+        + FIELD.format("Message|MESSAGE")
+        + r"(?P<message>\S.*)|(?P<last>\S[^:=]* .*)",
+        kind="",
+        block=True,
+    ),
+    _row(
+        "D",
+        LETTERS,
+        r"(?P<type>[\w.]+(?:Error|Exception|Failure))@(?P<file>[^()]+)\((?P<line>\d+)\)(?:: (?P<message>.*))?$",
+        goes=r"-+$|\S+:\d+ |\?\?:\?",
+        call=rf"{PLACE} (?:\S+ )?(?P<function>[\w.]+)\(?",
+        library=r"^(?:/usr|\.\./\.\.)/",
+        needs="@",
+    ),
+    _row(
+        "Ada",
+        "r",
+        r"raised (?P<type>[A-Z][A-Z\d_.]*) : (?:(?P<file>[\w.-]+):(?P<line>\d+) )?(?P<message>.*)",
+        goes=r"Call stack traceback|0x|Execution terminated|\[",
+    ),
+    _row("MPI", "M", r"MPI_ABORT was invoked (?P<message>.*)", goes=r"with errorcode ", kind="MPI_ABORT"),
+    _row(
+        "Common Lisp",
+        "U",
+        r"Unhandled (?P<type>[A-Z][A-Z\d:-]+)(?: in thread #<.*>)?:(?: (?P<message>.+))?$",
+        goes=r"\s|Backtrace for: |\d+: |unhandled condition",
+        says=r"  (?P<message>\S.*)",
+        call=r"\d+: \((?P<function>(?!SB-|ERROR|CL:|COMMON-LISP)\S+)",
+    ),
     _row(
         "a panic that color-eyre shows",
         "T",

@@ -131,9 +131,10 @@ ROWS = (
     _row("AWS Lambda", "R", r"RequestId: [\da-f-]{36} (?=Process exited before|Error: )", DEATH),
     _row(
         "the kernel",
-        "OMIEXBb",
+        "OMIEXBbN",
         r"(?=(?:Memory cgroup o|O)ut of memory: Kill(?:ed)? process \d+ |INFO: task \S+ blocked for more than"
-        r"|(?:EXT4-fs|BTRFS|XFS)\b.{0,40} error|blk_update_request: .*error|[IB]uffer I/O error|I/O error, )",
+        r"|(?:EXT4-fs|BTRFS|XFS)\b.{0,40} error|blk_update_request: .*error|[IB]uffer I/O error|I/O error, "
+        r"|NVRM: Xid \()",
         DEATH,
     ),
     _row("the kernel, of a process", LOWER + UPPER, r"(?=[\w.-]+\[\d+\]: segfault at )", DEATH, "]: segfault at "),
@@ -176,6 +177,13 @@ ROWS = (
         {"e": "error", "c": "critical", "w": "warning", "": "info"},
     ),
     _row("chi, of a panic", "[", r"\[[^\]]+\] \"[A-Z]+ [^\"]{1,500}\" from \S+ - (?=panic: )", DEATH, " - panic: "),
+    _row(
+        "Linux' audit, of what was denied or has crashed",
+        "t",
+        r"type=(?:AVC|USER_AVC|SELINUX_ERR|ANOM_\w+|SECCOMP) msg=audit\((?P<time>\d+\.\d+):\d+\): (?!.*\bgranted\b)",
+        FAULT,
+    ),
+    _row("Linux' audit", "t", r"type=[A-Z_]+ msg=audit\(", NOISE),
     _row("uWSGI", "D", r"(?=DAMN ! worker \d+ )", DEATH),
     _row("Oracle", "O", r"(?=ORA-\d{5}: )", FAULT),
     _row("HAProxy", "bpS", r"(?=(?:backend|proxy) \S+ has no server available!|Server \S+/\S+ is DOWN)", DEATH),
@@ -221,9 +229,9 @@ ROWS = (
     _row(
         "command line tools",
         "efFwWIND",
-        r"(?P<word>error|fatal|Fatal|[Ww]arning|Info|Notice|Debug): "
+        r"(?P<word>error|fatal|Fatal|FAILED|[Ww]arning|Info|Notice|Debug): "
         r"(?!(?i:0|none|null|nil|no|false|undefined|uncaught)\b)(?=\S)",
-        {"e": "error", "f": "critical", "F": "critical", "w": "warning", "W": "warning", "": "info"},
+        {"e": "error", "FAILED": "error", "f": "critical", "F": "critical", "w": "warning", "W": "warning", "": "info"},
     ),
 )
 BY_FIRST = {

@@ -8,7 +8,7 @@ from error_monitor.reading import crashes, foreign, frames, languages, runtimes,
 from error_monitor.reading.event import Event, Failure, Frame
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import Open
-from error_monitor.reading.times import iso
+from error_monitor.reading.times import iso, within
 from error_monitor.redaction import redact
 
 TEXT_CHARS = 65_536
@@ -40,7 +40,7 @@ def made(record: Open) -> Event:
         service=_label(first.service),
         worker=_label(first.worker or (record.header.worker if record.header else None)),
         request_id=_label(first.request_id),
-        time=iso(first.time) or iso(record.header.time if record.header else None),
+        time=iso(first.time) or iso(record.header.time if record.header else None) or within(first.text),
         text=text,
         cut=failure is not None and failure.type is None and failure.message is None,
     )
@@ -56,7 +56,7 @@ def _header(record: Open) -> str | None:
     if record.header is None:
         line = record.lines[0]
         return line.text if line.whole else None
-    if record.traceback:
+    if record.traceback or record.crash:
         return record.header.message
     said = "\n".join([record.header.message, *(line.text for line in record.lines[1:])])
     if spring := SPRING.match(said):
@@ -68,7 +68,7 @@ def _failure(record: Open) -> Failure | None:
     """The exception of a record, from its text or from the fields of its JSON."""
     said = record.lines[0].exception
     if not record.traceback:
-        return _told(record)
+        return None if record.crash else _told(record)
     if isinstance(said, Failure):
         return said
     if isinstance(said, str):
@@ -151,12 +151,12 @@ def _text(lines: Sequence[Line]) -> str:
 
 def _redacted(failure: Failure) -> Failure:
     """A failure without secrets in its message or in the names of its files."""
-    return Failure(
+    return replace(
+        failure,
         type=_label(failure.type),
         message=redact(failure.message[:MESSAGE_CHARS]) if failure.message is not None else None,
         frames=tuple(_frame(frame) for frame in failure.frames),
         members=tuple(_redacted(member) for member in failure.members),
-        source=failure.source,
         cause=_redacted(failure.cause) if failure.cause else None,
     )
 

@@ -13,7 +13,7 @@ HINT = re.compile(r"\.[A-Za-z]\w{0,6}(?:[:(]|\"?,? line )\d|, +line \d")
 FRAMED = re.compile(
     r"(?:\s+|(?=#\d))(?:(?:#?\d+[:.]?|at|in|from|by|sub|block|function|method|procedure|\$?[\dA-Fa-f]{8,16}|0x[\da-f]+)\s+)*+"
     r"(?:(?P<function>[\w.$<>:!?*'`#+/-]+?),?\s+(?:\(|at |in |from )?)?"
-    rf"{PLACE}(?::\d+)?[\])\"]?:?(?:,?\s+(?:in )?[`'\"]?(?P<called>[\w.$<>:!?*#+-]+)['\"]?(?:\([^()]{0, 200}\))?)?\s*$"
+    rf"{PLACE}(?::\d+)?[\])\"]?:?(?:,?\s+(?:in )?[`'\"]?(?P<called>[\w.$<>:!?*#+-]+)['\"]?(?:\([^()]{{0,200}}\))?)?\s*$"
 )
 MAIN = re.compile(r"#\d+ \{main\}$")
 """PHP's outermost frame."""

@@ -53,6 +53,9 @@ FENCE = re.compile(r"[\]\s:|)>/,;*-]*")
 LOCATION = re.compile(
     r"(?:\[([\w.:$-]+)\]:? |([\w.$-]+(?::[\w<>.]+)?(?::\d+)?)(?: - |: | \| |\s+-\s+)|([a-z_]\w*(?:\.\w+)+):?\s+)"
 )
+FAR_LOGGER = re.compile(r"(?:[^\s\[\]]*\d[^\s\[\]]* |[\w/.-]+ (?=[^\[]*\d[^\[]*\[)){1,8}\[([a-z]\w*(?:\.\w+){2,})\] ")
+"""Whose request it was stands before the logger: Jira's user, session and path."""
+HEAD_CHARS = 200
 THROWN = ("Error: ", "Exception: ")
 """What is thrown stands there too: its name is part of the message."""
 LOGFMT, LOGFMT_ERROR = (
@@ -62,6 +65,7 @@ LOGFMT, LOGFMT_ERROR = (
     )
     for names in ("msg|message|event", "err|error")
 )
+PLACED = re.compile(r"(?:[\w.-]{1,40}: )?[^\s:]*\.\w{1,8}:\d+(?::\d+)?: ")
 FIELDS = re.compile(r"\w+=\"")
 SUFFIX = re.compile(r"\s{4,}[\w.<>-]+\.py:\d+\s*$")
 FIELD_WORKER = re.compile(r"\b(?:pid|worker|thread)[=: ](\w+)")
@@ -78,6 +82,8 @@ class Header:
     worker: str | None = None
     alone: bool = False
     """It is known by its words, so other records of its stream need not begin as it does."""
+    placed: bool = False
+    """It names the place in a source, as compilers do: what belongs to it below is indented."""
 
 
 def header_of(text: str, *, stamped: bool = False) -> Header | None:
@@ -130,7 +136,8 @@ def _unknown(text: str) -> Header | None:
         return _made(head.level, text, head.end, head.time)
     if head := heads.timeless(text):
         made = _made(head.level, text, head.end, None)
-        return replace(made, logger=head.logger or made.logger, alone=not head.logger)
+        placed = bool(PLACED.match(text, 0, head.end))
+        return replace(made, logger=head.logger or made.logger, alone=placed or not head.logger, placed=placed)
     return None
 
 
@@ -192,6 +199,8 @@ def _placed(text: str, at: int) -> tuple[str | None, int]:
     if spring := SPRING.match(text, at):
         return spring[1], spring.end()
     place = None if colon or dashed else LOCATION.match(text, at)
+    if far := FAR_LOGGER.match(text, at, at + HEAD_CHARS):
+        return far[1], far.end()
     if place and (not basic or ":" not in place[0].rstrip(": ")) and not place[0].endswith(THROWN):
         return place[1] or place[2] or place[3], place.end()
     if basic:

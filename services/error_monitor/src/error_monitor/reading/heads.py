@@ -96,6 +96,8 @@ TIMELESS = re.compile(
     rf"|[\w.$-]{{1,40}} (?:(?P<spaced>{CAPITALS})(?=:\s)|(?P<titled>Error|Warning)(?= at \S+:\d)))"
 )
 """The level of a line without a time."""
+COLUMN = re.compile(r"\s{2,}([A-Za-z]{4,11})\s{2,}")
+"""A level as a column of a table, before what another column says."""
 NAME = re.compile(r"([\w.$-]+)(?: - |: | \| )")
 """The logger, where it comes first."""
 
@@ -160,7 +162,12 @@ def timeless(text: str) -> Head | None:
     found = TIMELESS.match(text, 0, 400)
     if found is None:
         return None
-    head = _head(found[found.lastgroup or 0], found.end())
+    mark, end = found.lastgroup or "", found.end()
+    if (column := COLUMN.search(text, 0, found.start(mark))) and level_of(column[1]):
+        mark, end = column[1], column.end()
+    else:
+        mark = found[mark]
+    head = _head(mark, end)
     named = NAME.match(found[0])
     return replace(head, logger=named[1]) if head and named else head
 

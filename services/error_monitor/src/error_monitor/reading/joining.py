@@ -91,12 +91,10 @@ class Joiner:
         if self.fresh or self.head or self.waiting or line.level in REPORTED:
             return True
         text = line.text
-        if line.stamped and not self.headered and words.WORDED.match(text):
+        if text[:1] in (" ", "\t", "#") and (text.lstrip().startswith("at ") or frames.HINT.search(text)):
             return True
-        if text[:1] in (" ", "\t", "#"):
-            known = text.lstrip().startswith("at ") or bool(frames.HINT.search(text))
-            return known or words.hinted(text) or bool(crashes.begun(text))
-        return words.hinted(text) or bool(crashes.begun(text))
+        is_worded = not self.headered and words.may_tell(text)
+        return is_worded or words.hinted(text) or bool(crashes.begun(text))
 
     def _record(self, line: Line, header: Header) -> None:
         """A header begins a record and ends the one before."""
@@ -109,7 +107,10 @@ class Joiner:
             self.head = []
         if header.level in ALARMING:
             self.open = Open(level=header.level, phase="text", header=header, lines=[line], stamped=line.stamped)
-            self.open.headered = self.headered or header.level == "critical"  # of a death, much is said
+            is_brief = not (header.time or header.logger or line.stamped)
+            self.open.headered = (
+                self.headered and not is_brief
+            ) or header.level == "critical"  # of a death, much is said
             self.open.alone = (
                 self.bare >= BARE_HABIT and not OPENER.match(header.message) and not words.LOOSE.search(header.message)
             )
@@ -198,6 +199,12 @@ class Joiner:
             self.bare = max(self.bare - 2, -HABIT)
         if record.phase == "named" and not record.headered and words.TOOL.match(record.lines[0].text):
             record.level, record.header = "error", Header("error", record.lines[0].text)
+            below = (at for at, line in enumerate(record.lines[1:], 1) if line.text[:1] not in CONTINUES)
+            del record.lines[next(below, len(record.lines)) :]
+        if record.crash and record.crash.block:
+            record.traceback, record.level = False, None
+            record.header = crashes.header(record.crash, [line.text for line in record.lines])
+            record.level = record.header.level
         if record.traceback or record.level in REPORTED or _throws(record):
             self.ended.append(record)
 
@@ -281,8 +288,9 @@ class Joiner:
             self._foreign(line)
         elif line.level in REPORTED and text[:1] not in CONTINUES and not words.BARE.match(text):
             self._reported(line)
-        elif line.stamped and not self.headered and words.WORDED.match(text):
-            self._open(Open(level="error", phase="text", header=Header("error", text, alone=True), stamped=True), line)
+        elif not self.headered and words.tells(text, stamped=line.stamped or line.time is not None):
+            header = Header("error", text, alone=True)
+            self._open(Open(level="error", phase="text", header=header, stamped=line.stamped), line)
         else:
             return False
         return True

@@ -109,8 +109,9 @@ def _text(record: Open, line: Line) -> bool:
 
 def _beyond(record: Open, line: Line) -> bool:
     """Return whether a line stands below what a tool says in one line, among others that have no level."""
-    is_brief = record.header is not None and record.header.alone and record.level in ("warning", "error")
-    return is_brief and not (line.text[0] in " \t" or foreign.stacked(line.text))
+    header = record.header
+    is_brief = header and (header.placed or (header.alone and record.level in ("warning", "error")))
+    return bool(is_brief) and not (line.text[0] in " \t" or foreign.stacked(line.text))
 
 
 def _frames(record: Open, line: Line) -> bool:
@@ -194,8 +195,9 @@ def _loose(record: Open, line: Line) -> bool:
 
 def _crash(record: Open, line: Line) -> bool:
     """Below the first line of a crash."""
-    goes = record.crash and record.crash.goes.match(line.text) and not crashes.begun(line.text)
-    return bool(goes) and record.add(line)
+    row = record.crash
+    is_over = row is None or (row.block and record.blanks) or crashes.begun(line.text)
+    return not is_over and bool(row and row.goes.match(line.text)) and record.add(line)
 
 
 def _group(record: Open, line: Line) -> bool:

@@ -13,6 +13,7 @@ from error_monitor.reading.levels import LETTERS, level_named
 from error_monitor.reading.line import Line
 from error_monitor.reading.structured import failure_of
 from error_monitor.reading.text import clean, pieces
+from error_monitor.reading.times import iso
 
 TEXTS = (
     "message", "event", "msg", "log", "MESSAGE", "line", "textPayload", "text", "short_message", "body", "@m", "@mt",
@@ -34,19 +35,25 @@ EXCEPTIONS = (
 )  # fmt: skip
 KINDS = (
     "error.type", "exception.type", "error.kind", "exc_type", "errorType", "exception_name", "err.type", "error.name",
-    "thrown.name",
+    "thrown.name", "errorCode", "error_code",
 )  # fmt: skip
 SAID = ("error.message", "exception.message", "exc_value", "errorMessage", "err.message")
 CAUSES = ("error", "err", "exception", "panic", "attr.message", *SAID)
 """What Go's loggers, and others, say beside the message: the error itself."""
-DETAILS = ("context", "extra", "fields", "data", "meta")
+DETAILS = ("context", "extra", "fields", "data", "meta", "record")
 """Where loggers put what a call adds to its message."""
+OUTCOMES = ("status", "outcome", "result", "resultType", "conclusion", "state", "action_status", "record.status")
+FAILED = re.compile(r"(?i:failed|failure|error|errored|exception|timeout|timed[ _-]?out|crashed)$")
+"""What a record without a level says of what it reports."""
+NOTHING = re.compile(r"\W*(?i:|0|none|null|nil|no|false|ok|success)\W*$")
 REASONS = ("reason", "detail")
 """What a record says beside them that has no message."""
 DOCKER = {"log", "stream", "time", "attrs"}
 """The fields of Docker's own files; Fluent Bit has more, and takes the newlines off."""
 PRIORITIES = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
 NEXTCLOUD = ("debug", "info", "warning", "error", "critical", *PRIORITIES[5:])
+TIMED = re.compile(r"(?i)time|date|^ts?$|_ts$|created|seen$|^instant$")
+NESTED = 3
 COLOURS = re.compile(r"\\u001b\[[0-9;]*m")
 OPENINGS = ("Traceback (most recent call last)", 'File "')
 
@@ -139,7 +146,7 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     line.text = _said(fields)
     own_level = _level(flat)
     line.level = own_level or line.level
-    line.time = _first(flat, TIMES) or line.time
+    line.time = _first(flat, TIMES) or line.time or (_timed(flat) if own_level in ("error", "critical") else None)
     line.logger = _first(flat, LOGGERS)
     line.service = _first(flat, SERVICES) or line.service
     line.request_id = _first(flat, REQUESTS)
@@ -150,7 +157,7 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     line.whole = not wrapped or line.exception is not None
     if line.whole and line.exception is None and not line.text:  # zerolog's `.Err(err).Send()`
         said = [told for names in (CAUSES, REASONS) if (told := _first(flat, names))]
-        line.text = ": ".join(said) or _listed(fields)
+        line.text = ": ".join(said) or _deep(fields, NESTED) or _listed(fields)
     elif (line.whole or inner) and line.exception is None and line.level in ("error", "critical"):
         line.text = with_cause(line.text, _first(flat, CAUSES))
 
@@ -160,7 +167,8 @@ def _as_usual(found: dict[str, Any]) -> dict[str, Any]:
     if any(name in found for name in TEXTS):
         return found
     inner = found.get("fields", found.get("properties", found.get("info")))
-    return {**(inner if isinstance(inner, dict) else {}), **{name.lower(): value for name, value in found.items()}}
+    lower = {name.lower(): value for name, value in found.items()}
+    return {**(inner if isinstance(inner, dict) else {}), **found, **lower}
 
 
 def _level(flat: Mapping[str, Any]) -> str | None:
@@ -169,18 +177,30 @@ def _level(flat: Mapping[str, Any]) -> str | None:
         return (NEXTCLOUD if "reqId" in flat else PRIORITIES)[number]
     if "msg" in flat and "ctx" in flat and isinstance(letter := flat.get("s"), str):
         return LETTERS.get(letter[:1])
-    if isinstance(status := flat.get("status"), int) and status >= 500 and _first(flat, CAUSES) and "level" not in flat:
-        return "error"  # what Rails' lograge says of a request
+    if isinstance(status := flat.get("status"), int) and status < 500 and "level" not in flat:
+        return None  # what Rails' lograge says of a request that somebody made wrongly
     named = next((level for name in LEVELS if (level := level_named(flat.get(name)))), None)
-    if named is None and isinstance(kind := flat.get("exception"), str) and kind.strip():
-        return "error"  # eliot's actions have no level
-    return named or _severity(flat.get("severityNumber"))
+    return named or _severity(flat.get("severityNumber")) or ("error" if _failed(flat) else None)
+
+
+def _failed(flat: Mapping[str, Any]) -> bool:
+    """Return whether a record without a level says that something failed: by its outcome, or by an error's text."""
+    outcome = any(isinstance(word := flat.get(name), str) and FAILED.match(word) for name in OUTCOMES)
+    causes = [said for name in (*CAUSES, *KINDS) if isinstance(said := flat.get(name), str)]
+    return outcome or any(not NOTHING.match(said) for said in causes)
 
 
 def _severity(number: Any) -> str | None:
     """OpenTelemetry's number, which may stand without its text."""
     is_one = isinstance(number, int) and 1 <= number <= 24
     return ("debug", "debug", "info", "warning", "error", "critical")[(number - 1) // 4] if is_one else None
+
+
+def _timed(flat: Mapping[str, Any]) -> str | None:
+    """Find a time in a field that is named after it, in whatever words."""
+    named = [value for name, value in flat.items() if TIMED.search(name)]
+    inner = [value for one in named if isinstance(one, dict) for value in one.values()]
+    return next((said for value in (*named, *inner) if iso(said := _text(value))), None)
 
 
 def _said(fields: Mapping[str, Any]) -> str:
@@ -194,9 +214,17 @@ def _said(fields: Mapping[str, Any]) -> str:
     return ""
 
 
+def _deep(fields: Mapping[str, Any], depth: int) -> str:
+    """The message of an object within a record that has none."""
+    for inner in (value for value in fields.values() if isinstance(value, dict)):
+        if said := _said(inner) or (_deep(inner, depth - 1) if depth else ""):
+            return said
+    return ""
+
+
 def _listed(fields: Mapping[str, Any]) -> str:
     """List the fields of a record without a message: their names tell it from others where the values are masked."""
-    rest = {name: value for name, value in fields.items() if name not in (*TIMES, *LEVELS)}
+    rest = {name.lower(): value for name, value in fields.items() if name.lower() not in (*TIMES, *LEVELS)}
     return " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in rest.items())
 
 

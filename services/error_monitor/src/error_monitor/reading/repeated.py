@@ -17,7 +17,16 @@ FINE = re.compile(r":\d\d[.,]\d{3}")
 CALLED = "Traceback (most recent call last):"
 REPORTERS = ("AndroidRuntime", "DEBUG", "libc")
 """Android's, of what has ended a process."""
-BACKTRACE = re.compile(r"(?:\[\S+\] )?(?:#\d+: |Backtrace \(use |Envoy version: )")
+BACKTRACE = re.compile(
+    r"(?:\[\S+\] )?(?:#\d+: |Backtrace \(use |Envoy version: )"
+    r"|(?i:called from:?|(?:stack ?|back)?trace(?:back)?:|call stack:)$"
+)
+LOGCAT = re.compile(r"\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\s+\d+\s+\d+ [VDIWEFA] ")
+"""Android puts the head of a message before each line of it."""
+INDENT = re.compile(r" {2,}")
+HEAD_CHARS = 200
+DEEPER = 2
+"""So many blanks more than before the first line of a message show that a line is no message of its own."""
 DIGIT = re.compile(r"\d")
 
 
@@ -49,8 +58,9 @@ def same_call(record: Open, line: Line, header: Header, *, starts: bool) -> bool
     above = record.header
     if above is None or record.phase != "text" or record.level != header.level or above.logger != header.logger:
         return False
-    if foreign.STACK.match(header.message) or _announced(record, above, header):
-        line.text = header.message
+    rest = None if starts else _rest(record, line, header)
+    if rest is not None:
+        line.text = rest
         return record.add(line)
     begins = BEGINS.search(line.text) if starts else None
     if begins is None or above.time is None or above.time != header.time or len(record.lines) != 1:
@@ -60,6 +70,22 @@ def same_call(record: Open, line: Line, header: Header, *, starts: bool) -> bool
     record.call = line.text[: begins.start()]
     record.traceback, record.phase = True, "group" if "Group" in begins[0] else "frames"
     return record.add(line)
+
+
+def _rest(record: Open, line: Line, header: Header) -> str | None:
+    """The text behind the head that a line has in common with the first one, where it goes on with its message."""
+    first, text = record.lines[0].text, line.text
+    if foreign.STACK.match(header.message) or (record.header and _announced(record, record.header, header)):
+        return text if header.alone else header.message
+    if (said := LOGCAT.match(text)) and first.startswith(f"{said[0]}{header.logger}"):
+        return header.message
+    for run in INDENT.finditer(text, 1, HEAD_CHARS):
+        at = run.start()
+        if DIGIT.sub("0", first[:at]) != DIGIT.sub("0", text[:at]):
+            break
+        if 0 < len(first) - len(first[at:].lstrip(" ")) - at <= len(run[0]) - DEEPER:
+            return text[at:]
+    return None
 
 
 def _announced(record: Open, above: Header, header: Header) -> bool:

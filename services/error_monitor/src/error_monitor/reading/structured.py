@@ -13,6 +13,7 @@ from error_monitor.reading.tracebacks import CAUSES, MEMBERS, frame
 KINDS = ("exception", "exc_type", "errorType", "type", "class", "name", "kind", "class_name")
 SAID = ("exc_value", "errorMessage", "value", "message", "msg")
 STACKS = ("frames", "stacktrace", "stackTrace", "stack", "traceback", "stack_trace", "backtrace")
+INNER = ("previous", "cause", "inner", "innerException", "inner_exception", "caused_by", "causedBy")
 JAVA, LAMBDA = "extendedStackTrace", '{"errorType":'
 PLACE = re.compile(r"(?P<file>\S+):(?P<line>\d{1,9})")
 FILES, FUNCTIONS, NUMBERS = ("filename", "file", "path", "abs_path"), ("name", "function", "method"), ("lineno", "line")
@@ -43,6 +44,7 @@ def _chained(stacks: Sequence[Mapping[str, Any]], depth: int) -> Failure:
     stack = stacks[0]
     if "Exception" in stack:  # Nextcloud's fields
         stack = {name.lower(): value for name, value in stack.items()}
+    stacks = [*stacks, *_inner(stack)] if len(stacks) == 1 else stacks
     more = len(stacks) > 1 and depth < CAUSES
     errors = stack.get("syntax_error")
     return Failure(
@@ -54,8 +56,14 @@ def _chained(stacks: Sequence[Mapping[str, Any]], depth: int) -> Failure:
         members=tuple(_members(stack, depth)),
         source=_text(errors, FILES) if isinstance(errors, dict) else None,
         cause=_chained(stacks[1:], depth + 1) if more else None,
-        raised_from=more and stacks[1].get("is_cause") is True,
+        raised_from=more and (stacks[1].get("is_cause") is True or stacks[1] in stack.values()),
     )
+
+
+def _inner(stack: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The exception that one holds as what it came from."""
+    found = next((value for name in INNER if isinstance(value := stack.get(name), dict)), None)
+    return [found] if found and _kind(found) else []
 
 
 def _members(stack: Mapping[str, Any], depth: int) -> list[Failure]:

@@ -29,11 +29,62 @@ TOOL = re.compile(r"Error: (?!(?i:0|none|null|nil|no|false|undefined)\b)\S|Error
 WORDED = re.compile(
     r"(?:[^\w\s]{1,4} )?(?:\[[^\[\]]{1,60}\] |<[^<>]{1,60}> |[\w./-]{1,40}(?::\d+)?: |(?=\S{0,60}\d)\S{1,60} ){0,3}"
     r"(?:(?i:failed to|unable to|could not|couldn't|cannot|can't) [a-z]|F(?:atal|ATAL) error\b|Error [a-z]+ing "
-    r"|(?:[A-Z][\w-]* ){1,3}Error: (?!0|none)|(?:[\w'`.-]+ ){0,6}failed(?:: |\. |$))"
+    r"|(?:[A-Z][\w-]* ){1,3}Error(?:: | in )(?!0|none)|Failed (?:to|during|at|while) "
+    r"|(?:[\w'`.-]+ ){0,6}failed(?:: |\. |$))"
 )
 """What says that something failed, where no record of the stream has a level."""
+ENDINGS = {
+    "No such file or directory", "Permission denied", "Connection refused", "Connection reset by peer",
+    "Connection timed out", "No space left on device", "Broken pipe", "Is a directory", "Not a directory",
+    "Input/output error", "Cannot allocate memory", "Address already in use", "Operation not permitted",
+    "Read-only file system", "Too many open files", "Network is unreachable", "No route to host",
+    "Device or resource busy", "Name or service not known", "Temporary failure in name resolution", "Host is down",
+    "Bad file descriptor", "Disk quota exceeded", "Argument list too long", "Exec format error",
+}  # fmt: skip
+"""What the C library says of a failed call: behind a colon, it is what a program says of its own."""
+DOING = re.compile(
+    r"(?:\[[^\[\]]{1,60}\] |<[^<>]{1,60}> |[\w./-]{1,40}: ){0,3}(?:[a-z]+ ){0,2}error (?:while|when|during|in|on) [a-z]"
+)
+"""`error while decoding`, of a tool that names no level."""
+FATE = re.compile(r"[A-Z][\w -]{2,40}(?:\(\w+\))?,? (?:is )?(?:not responding|died|aborted)\b")
+"""What has become of a process, in a sentence that begins with it."""
+NUMBERED = re.compile(r"\[Errno \d+\] |\(os error \d+\)")
+"""How Python and Rust print what the system said."""
+CONSTANTS = ("_FAIL", "_ERROR", "_DENIED", "_REJECTED", "_TIMEOUT", "_REFUSED", "_UNREACHABLE")
+CONSTANT = re.compile(r"\b(?:[A-Z]+_)+(?:FAILED|FAILURE|ERROR|DENIED|REJECTED|TIMEOUT|REFUSED|UNREACHABLE)\b(?!=|: ?0)")
+THROWN = re.compile(
+    r"(?:^|[\s|:])(?:[A-Z][\w.\\]*)?(?:Error|Exception): .{1,300}"
+    r"(?:\(line \d+ of \S+\)|[ (]\S+\.\w+:\d+\)?| on line \d+)\.?$"
+)
+"""An exception with its place, in one line."""
 LABEL = re.compile(r"[\w-]{1,30}: ")
 """How a library's own words begin, below the record that quotes them: `ERROR: relation "x" does not exist`."""
+
+
+def may_tell(text: str) -> bool:
+    """Return whether `tells` may hold, beside what `hinted` finds: most lines are left at once."""
+    return (
+        "ailed" in text
+        or "not " in text
+        or "nable to " in text
+        or "n't " in text
+        or "rrno " in text
+        or "died" in text
+        or "borted" in text
+        or text.rpartition(": ")[2] in ENDINGS
+        or ("_" in text and any(map(text.__contains__, CONSTANTS)))
+    )
+
+
+def tells(text: str, *, stamped: bool) -> bool:
+    """Return whether a line without a level says that something failed, in a stream whose records have none."""
+    before, _, said = text.rpartition(": ")
+    if (before and said in ENDINGS) or WORDED.match(text) or FATE.match(text) or NUMBERED.search(text):
+        return True
+    if "error " in text and DOING.match(text):
+        return True
+    is_thrown = "rror: " in text or "xception: " in text
+    return stamped and bool((is_thrown and THROWN.search(text)) or ("_" in text and CONSTANT.search(text)))
 
 
 def hinted(text: str) -> bool:
