@@ -14,7 +14,7 @@ from testbay.errors import IncidentsError
 from testbay.masking import masked
 from testbay.production.remote.delivery import retry_after_s
 from testbay.production.remote.exchange import TO_FIX, TooMuchError, UnusableError, exchange, is_private
-from testbay.text import one_line
+from testbay.text import duration, one_line
 
 if TYPE_CHECKING:
     import httpx
@@ -24,7 +24,7 @@ _MAX_ANSWER_BYTES = 64 << 20  # a hundred issues with bodies as long as GitHub t
 _MAX_PAGES = 50
 _LONG_S = 3.0  # a pause after which a person wonders
 _MOMENTARY = {500, 502, 503, 504}
-_LIMITED = re.compile("rate limit|abuse detection", re.IGNORECASE)  # the latter of GitHub's older servers
+_LIMITED = re.compile("rate limit|submitted too quickly|abuse detection", re.IGNORECASE)  # the last of older servers
 _LOOKED_AT = 4_500  # characters of an answer that is evidence: far more than are shown, so that no token is cut
 
 
@@ -236,11 +236,20 @@ def _refusal(response: "httpx.Response", text: str, right: str, *, unsure: bool)
     if status in _MOMENTARY:
         return _Fault(what=what, evidence=text, again=not unsure, unsure=unsure, asked_s=retry_after_s(headers))
     limited = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or _LIMITED.search(text)
-    if status == 429 or (status == 403 and limited):
-        why = "GitHub limits the rate of requests"
-        return _Fault(what=what, why=why, evidence=text, again=True, asked_s=retry_after_s(headers) or 60.0)
+    if status == 429 or (status in (403, 422) and limited):
+        why, asked_s = "GitHub limits the rate of requests", _pause_s(headers)
+        todo = f"run it again in {duration(asked_s)}, or with a token that fewer runs share"
+        return _Fault(what=what, why=why, todo=todo, evidence=text, again=True, asked_s=asked_s)
     why, todo = _reason(status, text.lower(), right)
     return _Fault(what=what, why=why, todo=todo, evidence=text)
+
+
+def _pause_s(headers: "httpx.Headers") -> float:
+    """The pause that GitHub asks for: in so many words, or until the hour's requests are renewed; else a minute."""
+    renewed = headers.get("x-ratelimit-reset", "")
+    if "retry-after" not in headers and headers.get("x-ratelimit-remaining") == "0" and re.fullmatch("[0-9]+", renewed):
+        return max(1.0, float(renewed) - time.time())
+    return retry_after_s(headers) or 60.0
 
 
 def _reason(status: int, text: str, right: str) -> tuple[str, str]:

@@ -91,10 +91,19 @@ def headline(board: Board) -> str:
         "fail": f"{many} failing",
         "stale": "An old build answers",
         "error": f"{count} of {len(every)} checks cannot run",
-        "unknown": f"No data since {wording.when(board.all.points[-1].run.moment)}" if every else "No data yet",
         "pass": "All checks are passing",
     }
-    return words[board.state]
+    return words.get(board.state) or _unknown(board, count, len(every))
+
+
+def _unknown(board: Board, count: int, of: int) -> str:
+    """Say since when a target's state is not known: where some checks are asked on, since the first of the others."""
+    if not of:
+        return "No data yet"
+    if count == of:
+        return f"No data since {wording.when(board.all.points[-1].run.moment)}"
+    oldest = min(check.points[-1].run.moment for check in board.having("unknown"))
+    return f"No data of {count} of {of} checks since {wording.when(oldest)}"
 
 
 def draw(known: History, now: datetime, title: str | None) -> Page:

@@ -50,6 +50,9 @@ def test_the_headline_is_the_first_thing_to_know() -> None:
     assert headline(run(1, a="error")) == "1 of 1 checks cannot run"
     assert headline(run(1, a="skip")) == "No data yet"
     assert headline(*every_six_hours(3, until=13, a="pass")) == "No data since 21 Nov 2026, 05:00 UTC"
+    asked_on = every_six_hours(3, until=1, a="pass", b="skip")
+    old = "No data of 1 of 2 checks since 21 Nov 2026, 05:00 UTC"
+    assert headline(*every_six_hours(3, until=13, a="pass", b="pass"), *asked_on) == old
     assert headline(good, bad) == "shop on b: 1 of 2 checks is failing"
     assert headline(good, bad, run(1, target="c", a="stale")) == "2 of 3 targets have problems"
     assert headline(good, run(1, target="c", a="pass")) == "All checks are passing"
