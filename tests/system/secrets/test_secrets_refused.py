@@ -1,6 +1,7 @@
 """Each way in which a secret cannot be had, brought about by a gap in the job's set-up or by the proxy before moto."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from unittest.mock import patch
@@ -65,7 +66,7 @@ MISSING = {
 
 
 def refused(shop: Shop, **environ: str) -> SecretMissingError:
-    """The error with all its parts, and no word of a provider."""
+    """The error with all its parts, and no secret that a provider repeats."""
     env = {name: value for name, value in (shop.environ | environ).items() if value}
     with patch.dict(os.environ, env, clear=True), pytest.raises(SecretMissingError) as caught:
         secrets.collect(load_manifest(shop.service), settings.load(), from_env=False)
@@ -138,7 +139,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("fault", "said"), REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_is_said_in_our_words(shop: Shop, cloud: Cloud, fault: tuple[str, int, str], said: str) -> None:
-    """What a provider answers has a message of its own, without a word of the provider."""
+    """What a provider answers has a message of its own, without a secret that the provider repeats."""
     cloud.fail(*fault)
 
     assert refused(shop, AWS_MAX_ATTEMPTS="2").what == said
@@ -187,12 +188,25 @@ def test_identity_provider_that_is_not_reached_is_asked_again(shop: Shop, cloud:
     assert cloud.calls.count(WEB) == 3
 
 
-def test_sentence_of_sts_is_evidence(shop: Shop, cloud: Cloud) -> None:
-    """Without anything in it that could be a token."""
-    cloud.fail(WEB, 400, "InvalidIdentityToken", "No OpenIDConnect provider found for eyJ0.eyJz.c2ln")
+@pytest.mark.parametrize(
+    ("action", "code", "said"),
+    [
+        (WEB, "InvalidIdentityToken", "No OpenIDConnect provider found for {eyJ0.eyJz.c2ln}"),
+        (WEB, "AccessDenied", f"Not authorized to perform sts:{WEB}"),
+        (
+            GET,
+            "AccessDeniedException",
+            f"{{{ROLE}}} is not authorized to perform: ssm:GetParameters on resource: {{a:b}}",
+        ),
+        (GET, "ExpiredTokenException", "The token {1} is expired"),
+    ],
+)
+def test_the_providers_sentence_is_evidence(shop: Shop, cloud: Cloud, action: str, code: str, said: str) -> None:
+    """Without anything in it that could be a token, here in braces."""
+    cloud.fail(action, 400, code, re.sub(r"[{}]", "", said))
 
-    expected = f"InvalidIdentityToken from {WEB}: No OpenIDConnect provider found for … …"
-    assert refused(shop).evidence.splitlines()[0] == expected
+    shown = re.sub(r"{[^}]*}", "…", said)
+    assert refused(shop).evidence.splitlines()[0] == f"{code} from {action}: {shown} …"
 
 
 @pytest.mark.parametrize("answer", [b"{}", b"[1]", b'{"value": 7}', b"no JSON", b'{"value": ""}'])
@@ -210,6 +224,13 @@ def test_a_moment_of_trouble_is_ridden_out(shop: Shop, cloud: Cloud, action: str
 
     assert shop.seen()["KEY"] == CANARY
     assert cloud.calls.count(action) == 3
+
+
+def test_github_that_gives_too_many_tokens_is_asked_again(shop: Shop, cloud: Cloud) -> None:
+    """Its limit of requests is over a moment later."""
+    cloud.fail("token", 429, "Slow", times=1)
+
+    assert shop.seen()["KEY"] == CANARY
 
 
 def test_what_the_manifest_lacks_is_said(shop: Shop, cloud: Cloud) -> None:

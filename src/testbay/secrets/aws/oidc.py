@@ -38,7 +38,7 @@ def job_token(environ: Mapping[str, str]) -> str:
         except urllib.error.HTTPError as error:
             error.close()
             why = f"it answered HTTP {error.code}"
-            if error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            if error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR and error.code != http.HTTPStatus.TOO_MANY_REQUESTS:
                 break
         except (OSError, http.client.HTTPException):
             why = "it cannot be reached"

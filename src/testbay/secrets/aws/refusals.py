@@ -1,4 +1,4 @@
-"""Converting boto3's errors to testbay's. Their text is not shown, as it may contain anything."""
+"""Converting boto3's errors to testbay's. Of their text only plain words are shown, as it may contain anything."""
 
 import re
 import time
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SETUP = "`testbay explain aws-setup`"
 _UNKNOWN = "an unknown error"
 _PAUSES_S = (0.5, 1.0, 2.0)  # GitHub's keys are there again within seconds
-
+_PLAIN_WORD = re.compile(r"[A-Za-z']{1,20}[.,:;]?|(?:sts|ssm|kms):[A-Z][A-Za-z]{1,40}")  # or the name of a right
 
 _WRONG = {
     "ProfileNotFound": "~/.aws/config has no profile of the name in AWS_PROFILE",
@@ -113,9 +113,10 @@ def _passes(code: str, message: str) -> bool:
 
 
 def _sentence(message: object) -> str:
-    """AWS's message without any word that could be a token or a key."""
+    """AWS's message without any word that could be a token or a key; empty if nothing is left."""
     words = re.findall(r"\S+", message) if isinstance(message, str) else []
-    return " ".join(word if re.fullmatch(r"[A-Za-z']{1,20}[.,:;]?", word) else "…" for word in words[:60])
+    shown = [word if _PLAIN_WORD.fullmatch(word) else "…" for word in words[:60]]
+    return " ".join(shown) if set(shown) - {"…"} else ""
 
 
 def _refused(error: "ClientError", role: str, evidence: str) -> SecretMissingError:
@@ -134,8 +135,7 @@ def _refused(error: "ClientError", role: str, evidence: str) -> SecretMissingErr
     if texts is _FAILED and code not in ("IDPCommunicationError", "InvalidIdentityToken") and status // 100 == 4:
         texts = _REFUSED if code != _UNKNOWN else _ANOTHER
     what, why, todo = texts
-    quoted = texts is _REFUSED or (code in _TRUST and code != "AccessDenied")
-    said = _sentence(answer.get("Error", {}).get("Message")) if quoted else ""
+    said = _sentence(answer.get("Error", {}).get("Message"))
     told = f"{code} from {_word(error.operation_name)}{f': {said}' if said else ''}\n{evidence}".strip()
     return SecretMissingError(what.format(**facts), why=why.format(**facts), todo=todo.format(**facts), evidence=told)
 
