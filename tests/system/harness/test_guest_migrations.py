@@ -68,12 +68,13 @@ def test_success_is_not_said_of_half_a_migration(guest: Guest, more: str, said: 
 
 
 def test_success_is_not_said_of_migrations_without_a_statement(guest: Guest) -> None:
-    """A folder of comments leaves an empty database."""
-    guest.write({"migrations/0001_items.sql": "-- later\n", "tests/test_it.py": "def test_it():\n    pass\n"})
+    """A folder of comments leaves an empty database; the evidence of a failed test names it as applied."""
+    fails = "def test_it(postgres):\n    assert not postgres\n"
+    guest.write({"migrations/0001_items.sql": "-- later\n", "tests/test_it.py": fails})
     done = guest.run("run")
 
     said = "✅ Migrations: Applied, but 0001_items.sql: the migrations contain no statement"
-    assert (done.code, said in done.lines) == (0, True), done.out
+    assert (done.code, said in done.lines, "migrations: 0001_items.sql" in done.lines) == (1, True, True), done.out
 
 
 def test_a_kept_stack_says_what_its_migrations_lack(guest: Guest) -> None:

@@ -27,6 +27,7 @@ from testbay.harness.leases.lease import Lease
 from testbay.harness.leases.returning import Returning
 from testbay.harness.plans import HOME, LEASES, ProcessPlan, Tenancy, filled, servers
 from testbay.harness.stack import lifeline, registry
+from testbay.harness.stack.migrations.migrated import entries
 from testbay.harness.world import Clock
 from testbay.logs import Log
 from testbay.manifest import needs
@@ -92,7 +93,7 @@ class Pool:
 
     def facts(self) -> list[str]:
         """A line with the servers, and one with the applied migrations."""
-        applied = [name for name, _ in registry.read(self._home).get("migrations", [])]
+        applied = [entry.name for entry in entries(registry.read(self._home))]
         return [servers(self.tenancy), *([f"migrations: {', '.join(applied)}"] if applied else [])]
 
     @property

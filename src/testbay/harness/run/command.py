@@ -13,6 +13,7 @@ from testbay.harness.run.recordparts import RecordedDependency, RecordedStep
 from testbay.harness.run.run import Run, conclude
 from testbay.harness.stack import planning, prepare
 from testbay.harness.stack import stack as stacks
+from testbay.harness.stack.migrations.migrated import Migrated
 from testbay.harness.stack.prepared import Stages, prepared
 from testbay.harness.stack.request import Request, decide
 from testbay.harness.stack.stack import Stack
@@ -60,8 +61,8 @@ class _Recorded(Stages):
     def migrating(self) -> AbstractContextManager[None]:
         return _migrations(self._run)
 
-    def migrated(self, names: list[str]) -> None:
-        self._run.record.migrations = names
+    def migrated(self, done: Migrated) -> None:
+        _note_migrations(self._run, done)
 
     def end(self, stack: Stack) -> None:
         """Tear the stack down, uninterrupted: after a second Ctrl-C, things would be left behind."""
@@ -88,7 +89,8 @@ def _leased(run: Run, borrowed: Borrowed) -> Iterator[Stack]:
         with run.step(f"Take {borrowed.lease.name} on the warm stack {stack.id} ({stack.request.engine})"):
             prepare.describe(stack, run.voice)
         with _migrations(run):
-            run.record.migrations = prepare.prepare_lease(stack, run.voice)
+            done = prepare.prepare_lease(stack, run.voice)
+        _note_migrations(run, done)
         yield stack
     finally:
         run.logs.close()
@@ -111,7 +113,7 @@ def _running_line(stack: Stack, name: str) -> str:
 
 @contextmanager
 def _migrations(run: Run) -> Iterator[None]:
-    """The step that applies the migrations, and its closing line."""
+    """The step that applies the migrations, and its closing line if it fails."""
     try:
         with run.step("Apply migrations"):
             yield
@@ -119,13 +121,8 @@ def _migrations(run: Run) -> Iterator[None]:
         how = "interrupted" if isinstance(error, InterruptedRunError) else "failed"
         run.add_closing_line(f"Migrations: {how}", good=False)
         raise
-    applied = run.record.migrations
-    if lacks := next((entry for entry in applied if entry.startswith(prepare.BUT)), ""):
-        run.add_closing_line(f"Migrations: Applied, {lacks}", good=True)
-        return
-    if applied and applied[-1].startswith(prepare.MADE_NOTHING):
-        run.add_closing_line(f"Migrations: {applied[-1]}", good=True)
-        return
-    run.add_closing_line(
-        "Migrations: Applied successfully" if applied else "Migrations: none in the manifest", good=True
-    )
+
+
+def _note_migrations(run: Run, done: Migrated) -> None:
+    run.record.migrations = done.lines
+    run.add_closing_line(f"Migrations: {done}", good=True)

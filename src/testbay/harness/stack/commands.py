@@ -14,6 +14,7 @@ from testbay.harness.dependencies.postgres.server import PRISTINE_LOCK
 from testbay.harness.stack import lifeline, prepare, prepared, registry, usercommand
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.logs import Logs, renamed
+from testbay.harness.stack.migrations.migrated import OF_LEASES, entries
 from testbay.harness.stack.request import Request, decide
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.service import Manifest
@@ -120,10 +121,10 @@ def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice)
         try:
             with voice.step(f"Migrate stack {stack.id}"):
                 record = registry.read(stack.home)
-                applied = record.get(prepare.MIGRATIONS, [])
+                applied = entries(record)
                 with registry.exclusive(stack.home / PRISTINE_LOCK):
-                    of_leases, silent = record.get(prepare.OF_LEASES, applied), Voice(io.StringIO())
-                    prepare.prepare(prepare.pristine(stack), silent, of_leases, noted=prepare.OF_LEASES)
+                    of_leases, silent = entries(record, OF_LEASES) or applied, Voice(io.StringIO())
+                    prepare.prepare(prepare.pristine(stack), silent, of_leases, noted=OF_LEASES)
                 prepare.prepare(stack, voice, applied)
             stack.note({"key": request.key})
             stack.await_noted("key", request.key)  # where the next command looks for it

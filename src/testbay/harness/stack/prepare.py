@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +12,13 @@ from testbay.harness.dependencies.nats import jetstream
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.stack import exports, planning, registry
 from testbay.harness.stack.migrations import command, dialects, sql
+from testbay.harness.stack.migrations.migrated import MIGRATIONS, OF_LEASES, AppliedFile, Migrated, entries
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.set_up import set_up
 from testbay.harness.stack.stack import Stack
 from testbay.output import Voice
 
-MIGRATIONS, OF_LEASES = "migrations", "migrations of leases"  # in a stack's record: of its database, of its copy
-BUT = "but "  # in the list of what a database has: why that is not all
-MADE_NOTHING = "`migrate` ended well and made nothing"
+_MADE_NOTHING = "`migrate` ended well and made nothing"
 _ELSEWHERE = (
     " in the stack's database. If an address is hard-coded (alembic.ini, settings, .env), it migrated that database "
     "instead: have it take DATABASE_URL"
@@ -81,8 +80,8 @@ def _moved(stack: Stack, name: str) -> str:
     return f", as port {wanted} is taken: tests with a hard-coded port reach its owner's data, not this server"
 
 
-def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *, noted: str = MIGRATIONS) -> list[str]:
-    """Create the manifest's streams, and apply its migrations except those in `applied` (by name and digest).
+def prepare(stack: Stack, voice: Voice, applied: Sequence[AppliedFile] = (), *, noted: str = MIGRATIONS) -> Migrated:
+    """Create the manifest's streams, and apply its migrations except those in `applied`.
 
     Return what the database now has. `noted` is the key of the stack's record for what was applied.
 
@@ -92,29 +91,29 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *
     manifest = stack.request.manifest
     set_up(stack, voice)
     _streams(stack, voice)
-    if manifest.migrate:
-        _keep(stack, voice)
-        voice.detail(manifest.migrate)
-        began = time.time()
-        values = exports.placeholders(stack.endpoints, stack.environment())
-        log = stack.home / "migrate.log"
-        environ = stack.client_environment()  # as by hand, with `testbay exec`
-        said = _masked(stack, command.run(manifest.migrate, manifest.root, environ, log, stack.own, values=values))
-        if said:
-            voice.detail(f"note: {said}; with -v ON_ERROR_STOP=1 it would fail")
-        if not stack.joined or noted == OF_LEASES:  # by a stack's own start its copy has it too
-            stack.note({"migrated_at": began})
-        if nothing := _made_nothing(stack):
-            voice.detail(f"note: {nothing}")
-        lacks = [f"{BUT}{said}"] if said else [nothing.partition(". ")[0]] if nothing else []
-        return [manifest.migrate, *lacks]
-    if not manifest.migrations:
-        _keep(stack, voice)
-        return []
-    names = _sql(stack, voice, stack.command_environment(), applied, noted)
-    if not any(name.startswith(BUT) for name in names):  # a start from a template could not say it again
-        _keep(stack, voice)
-    return names
+    if manifest.migrations:
+        done = _by_files(stack, voice, manifest.root / manifest.migrations, applied, noted)
+        if not done.lacks:  # a start from a template could not say it again
+            _keep(stack, voice)
+        return done
+    _keep(stack, voice)
+    return _by_command(stack, voice, manifest.migrate, noted) if manifest.migrate else Migrated()
+
+
+def _by_command(stack: Stack, voice: Voice, migrate: str, noted: str) -> Migrated:
+    voice.detail(migrate)
+    began = time.time()
+    values = exports.placeholders(stack.endpoints, stack.environment())
+    root, log = stack.request.manifest.root, stack.home / "migrate.log"
+    environ = stack.client_environment()  # as by hand, with `testbay exec`
+    said = _masked(stack, command.run(migrate, root, environ, log, stack.own, values=values))
+    if said:
+        voice.detail(f"note: {said}; with -v ON_ERROR_STOP=1 it would fail")
+    if not stack.joined or noted == OF_LEASES:  # by a stack's own start its copy has it too
+        stack.note({"migrated_at": began})
+    if nothing := _made_nothing(stack):
+        voice.detail(f"note: {nothing}")
+    return Migrated(names=[migrate], lacks=[said] if said else [], nothing="" if said else nothing.partition(". ")[0])
 
 
 def _made_nothing(stack: Stack) -> str:
@@ -128,8 +127,8 @@ def _made_nothing(stack: Stack) -> str:
     if has_schema:
         return ""
     if lists:
-        return f"{MADE_NOTHING} but {', '.join(lists)}. Its tool found no migration to apply: look for its folder"
-    return f"{MADE_NOTHING}{_ELSEWHERE}"
+        return f"{_MADE_NOTHING} but {', '.join(lists)}. Its tool found no migration to apply: look for its folder"
+    return f"{_MADE_NOTHING}{_ELSEWHERE}"
 
 
 def set_aside(stack: Stack) -> None:
@@ -192,7 +191,7 @@ def _keep(stack: Stack, voice: Voice) -> None:
         voice.detail(kept if stack.save_template(voice.progress) else not_kept)
 
 
-def prepare_lease(stack: Stack, voice: Voice) -> list[str]:
+def prepare_lease(stack: Stack, voice: Voice) -> Migrated:
     """Create the streams in the lease's own account; its database is a copy of a migrated one.
 
     Returns:
@@ -201,14 +200,9 @@ def prepare_lease(stack: Stack, voice: Voice) -> list[str]:
     _streams(stack, voice)
     manifest = stack.request.manifest
     if not manifest.migrations:
-        return [manifest.migrate] if manifest.migrate else []
+        return Migrated(names=[manifest.migrate] if manifest.migrate else [])
     names = [file.name for file in dialects.ordered(manifest.root / manifest.migrations)]
-    return [*names, *_lacking(registry.read(stack.home).get(MIGRATIONS, []))]
-
-
-def _lacking(applied: Iterable[Sequence[str]]) -> list[str]:
-    """List why migrations are not wholly in the database, by the third part of their entries in the stack's record."""
-    return [f"{BUT}{entry[0]}: {entry[2]}" for entry in applied if len(entry) > 2]
+    return Migrated(names=names, lacks=Migrated.of(entries(registry.read(stack.home))).lacks)
 
 
 def _masked(stack: Stack, text: str) -> str:
@@ -236,29 +230,30 @@ def _notes(files: list[Path], folder: Path, name: str) -> Iterator[str]:
         yield f"note: {deeper[0]}{more} not applied: migrations are the files directly in {name}/"
 
 
-def _sql(
-    stack: Stack, voice: Voice, environ: Mapping[str, str], applied: Sequence[Sequence[str]], noted: str
-) -> list[str]:
-    manifest = stack.request.manifest
-    assert manifest.migrations is not None
-    files = dialects.ordered(manifest.root / manifest.migrations)
-    for note in _notes(files, manifest.root / manifest.migrations, manifest.migrations):
+def _by_files(stack: Stack, voice: Voice, folder: Path, applied: Sequence[AppliedFile], noted: str) -> Migrated:
+    files = dialects.ordered(folder)
+    for note in _notes(files, folder, str(stack.request.manifest.migrations)):
         voice.detail(note)
     if stack.warm and not stack.joined:
-        applied = [[file.name, sql.digest(file)] for file in files]
+        applied = [AppliedFile(file.name, sql.digest(file)) for file in files]
         stack.note({noted: applied})
         voice.detail(f"{len(files)} already applied in the template this start was copied from")
     pending = sql.pending(files, applied)
     nothing = "the migrations contain no statement" if pending and all(map(sql.is_empty, files)) else ""
-    known = {entry[0]: entry for entry in applied}
-    done = {file.name: known[file.name] for file in files if file not in pending}
+    known = {entry.name: entry for entry in applied}
+    done = {file.name: known[file.name] for file in files if file.name in known}
+    environ = stack.command_environment()
     for file in pending:
-        voice.detail(file.name)
-        told = sql.apply(file, stack.endpoints["postgres"], environ)
-        if told.remark:
-            voice.detail(f"    {told.remark}")
-        if lacks := _masked(stack, told.lacks) or nothing:
-            voice.detail(f"    note: {lacks}")
-        done[file.name] = [file.name, sql.digest(file), *([lacks] if lacks else [])]
+        done[file.name] = _apply(stack, voice, file, environ, nothing)
         stack.note({noted: [*done.values()]})
-    return [*done, *_lacking(done.values())]
+    return Migrated.of(done.values())
+
+
+def _apply(stack: Stack, voice: Voice, file: Path, environ: Mapping[str, str], nothing: str) -> AppliedFile:
+    voice.detail(file.name)
+    told = sql.apply(file, stack.endpoints["postgres"], environ)
+    if told.remark:
+        voice.detail(f"    {told.remark}")
+    if lacks := _masked(stack, told.lacks) or nothing:
+        voice.detail(f"    note: {lacks}")
+    return AppliedFile(file.name, sql.digest(file), lacks)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from testbay.harness.stack import prepare
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.logcopies import Copies
+from testbay.harness.stack.migrations.migrated import Migrated
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack
 from testbay.output import Voice
@@ -36,7 +37,7 @@ class Stages:
     def migrating(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def migrated(self, names: list[str]) -> None:
+    def migrated(self, done: Migrated) -> None:
         """The database now has these migrations."""
 
     def end(self, stack: Stack) -> None:
@@ -56,9 +57,10 @@ def start(request: Request, stages: Stages) -> Stack:
     try:
         if stages.migrates:
             with stages.migrating():
-                stages.migrated(prepare.prepare(stack, stages.voice))
+                done = prepare.prepare(stack, stages.voice)
                 if stages.sets_aside:
                     prepare.set_aside(stack)
+            stages.migrated(done)
     except BaseException:
         stages.end(stack)
         raise

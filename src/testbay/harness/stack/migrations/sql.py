@@ -13,6 +13,7 @@ from testbay.errors import BayError, MigrationError
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.stack.migrations import complaints, dialects
+from testbay.harness.stack.migrations.migrated import AppliedFile
 
 _TIMEOUT_S = 600.0
 READING = 4  # raised when files are read differently: a template made by the old reading is not used
@@ -32,13 +33,13 @@ def digest(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
-    """The files, of all in order, that a database still lacks; `applied` has name and digest of those it has.
+def pending(files: list[Path], applied: Sequence[AppliedFile]) -> list[Path]:
+    """The files, of all in order, that a database still lacks; `applied` are those it has.
 
     Raises:
         MigrationError: One of those has changed since.
     """
-    known = {entry[0]: entry[1] for entry in applied}
+    known = {entry.name: entry.digest for entry in applied}
     for file in files:
         if file.name in known and known[file.name] != digest(file):
             raise MigrationError(

@@ -9,6 +9,7 @@ import pytest
 from testbay.errors import MigrationError
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.stack.migrations import dialects, sql
+from testbay.harness.stack.migrations.migrated import AppliedFile
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 ENVIRON = {"PATH": os.defpath}
@@ -43,7 +44,11 @@ def test_a_gap_in_the_numbers_is_seen(names: list[str], missing: list[int]) -> N
 def test_only_what_a_database_lacks_is_pending(tmp_path: Path) -> None:
     """By name, as long as the text is the one that was applied."""
     files = dialects.ordered(folder(tmp_path, "1.sql", "2.sql", "3.sql"))
-    applied = [["1.sql", sql.digest(files[0])], ["0.sql", "gone"], ["3.sql", sql.digest(files[2])]]
+    applied = [
+        AppliedFile("1.sql", sql.digest(files[0])),
+        AppliedFile("0.sql", "gone"),
+        AppliedFile("3.sql", sql.digest(files[2])),
+    ]
 
     assert sql.pending(files, applied) == [tmp_path / "2.sql"]
     assert sql.digest(files[0]) == hashlib.sha256(b"-- 1.sql\n").hexdigest()
@@ -54,7 +59,7 @@ def test_a_changed_migration_is_refused(tmp_path: Path) -> None:
     files = dialects.ordered(folder(tmp_path, "1.sql"))
 
     with pytest.raises(MigrationError) as refused:
-        sql.pending(files, [["1.sql", "another digest"]])
+        sql.pending(files, [AppliedFile("1.sql", "another digest")])
 
     assert str(refused.value) == (
         "migration 1.sql changed after it was applied\n"
