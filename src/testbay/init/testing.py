@@ -63,7 +63,10 @@ def _usual_folder(project: Project) -> Finding | None:
     # `tests/integration` is one kind of several, unless tests lie beside it: then they are meant, too.
     for folder in _FOLDERS[any(path.parent == Path("tests") for path in paths) :]:
         if any(path.is_relative_to(folder) for path in paths):
-            others = outside(project, folder) if folder != _FOLDERS[0] else []
+            if folder == _FOLDERS[0]:
+                beside = [path for path in paths if path.is_relative_to("tests") and not path.is_relative_to(folder)]
+                return _folder(folder, f'{folder}/; "tests" runs {beside[0]}, too' if beside else f"{folder}/")
+            others = outside(project, folder)
             return _folder(".", f"{folder}/ and {others[0]}") if others else _folder(folder, f"{folder}/")
     return None
 

@@ -49,6 +49,14 @@ def test_tests_are_found(project: Project, files: dict[str, str], folder: str) -
     assert (found.value if found else "") == (f'"{folder}"' if folder else "")
 
 
+def test_the_tests_that_are_left_out_are_said(project: Project) -> None:
+    """Those without servers, beside tests/integration: whoever calls pytest by hand runs them, too."""
+    found = testing.tests(add(project, {"tests/integration/test_a.py": "", "tests/unit/test_b.py": ""}))
+
+    assert found
+    assert found.source == 'tests/integration/; "tests" runs tests/unit/test_b.py, too'
+
+
 @pytest.mark.parametrize(
     ("files", "names"),
     [
