@@ -180,7 +180,7 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         others=tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower())),
         database=_database(servers),
         said={
-            name: (value, f"{names[0]}: {service.key}")
+            name: (_on_this_machine(value, service, root), f"{names[0]}: {service.key}")
             for service in reading.services
             if service.build
             for name, value in service.environment.items()
@@ -199,6 +199,12 @@ def _offered(reading: ComposeFile, rooms: Collection[str]) -> dict[int, str]:
     """Map the ports of this machine at which a file offers servers of these kinds to their services."""
     servers = [service for service in reading.services if room_of(service) in rooms]
     return {port.host: service.key for service in servers for port in service.ports if port.host}
+
+
+def _on_this_machine(value: str, service: ComposeService, root: Path) -> str:
+    """Return the file of a secret or config that a variable leads the container to, else the value itself."""
+    held = {granted.target: granted.file for granted in (*service.secrets, *service.configs) if granted.file}
+    return os.path.relpath(held[value], root) if value in held else value
 
 
 def _without_password(service: ComposeService) -> str:

@@ -233,7 +233,9 @@ def _name_read(call: ast.Call, helpers: Collection[str]) -> str:
         return _BY_THEMSELVES[name]
     of_packages = name in _OF_PACKAGES and (holder == "env" or (not holder and name in ("env", "config")))
     asked = text_of(call.args[0]) if call.args and (_is_of_os(call) or of_packages or name in helpers) else ""
-    return asked if asked.isidentifier() and asked.isupper() else ""
+    # Lower case is for settings, as `config("debug")`; os.getenv("db_host") knows nothing else.
+    is_variable = asked.isupper() or (_is_of_os(call) and holder in ("os", "environ"))
+    return asked if asked.isidentifier() and is_variable else ""
 
 
 def _prefixed(node: ast.AST, prefix: str) -> Iterator[tuple[ast.AST, str]]:

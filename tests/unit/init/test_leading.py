@@ -82,6 +82,7 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("django", "env.list('HOSTS')", 'HOSTS = ""'),
         ("fastapi", "class C(BaseSettings):\n    allowed_hosts: list[str]", "ALLOWED_HOSTS = '[\"*\"]'"),
         ("psycopg", 'env("DB_ENGINE")', 'DB_ENGINE = "django.db.backends.postgresql"'),
+        ("psycopg", 'os.getenv("db_host", "x")\nconfig("db_port")', 'db_host = "{postgres.host}"'),
         ("psycopg", 'from playhouse.db_url import connect\nconnect(environ["STORE"])', 'STORE = "{postgres.url}"'),
         (
             "psycopg",

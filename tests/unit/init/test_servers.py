@@ -78,14 +78,16 @@ def test_a_database_named_after_the_programs_own_is_made(project: Project, compo
 
 
 def test_the_compose_file_says_what_the_program_is_given(project: Project) -> None:
-    """Better than a guess: an algorithm called "test" is none."""
-    api = "api: {build: ., environment: {ALG: HS256}}"
-    compose = f"services: {{db: {{image: postgres, environment: {{POSTGRES_PASSWORD: x}}}}, {api}}}"
-    found = add(project, {"compose.yaml": compose, "a.py": 'import os\nos.environ["ALG"]\n'})
+    """Better than a guess: an algorithm called "test" is none, and a secret's file lies elsewhere in the container."""
+    api = "api: {build: ., environment: {ALG: HS256, KEY_FILE: /run/secrets/key}, secrets: [key]}"
+    db = "db: {image: postgres, environment: {POSTGRES_PASSWORD: x}}"
+    compose = f"services: {{{db}, {api}}}\nsecrets: {{key: {{file: secrets/key.txt}}}}"
+    text = 'import os\nos.environ["ALG"]\nopen(os.environ["KEY_FILE"])\n'
+    found = add(project, {"compose.yaml": compose, "a.py": text, "secrets/key.txt": "k"})
 
     lines = manifest.draft(found, {}).env
 
-    assert [(line.key, line.value) for line in lines] == [("ALG", '"HS256"')]
+    assert [(line.key, line.value) for line in lines] == [("ALG", '"HS256"'), ("KEY_FILE", '"secrets/key.txt"')]
 
 
 def test_a_database_for_tests_is_the_one_that_the_compose_file_says(project: Project) -> None:
