@@ -264,22 +264,23 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             with visiting(shared / "visited", {"tests/test_it.py": "# no test"}) as guest:
                 done = guest.run("exec", "--", "true")
                 assert done.code == 0, done.out
-    _TEMPLATES.extend((shared / "cache/templates", shared / "visited/cache/templates"))
+    _CACHES.extend((shared / "cache", shared / "visited/cache"))
     with contextlib.ExitStack() as warm:
         for python in (WARM, WARM_PYTEST, WARM_STEPS, WARM_AWS):
             warm.callback(python.close)
         yield
-    _TEMPLATES.clear()
+    _CACHES.clear()
 
 
-_TEMPLATES: list[Path] = []
+_CACHES: list[Path] = []
 
 
 def link_templates(cache: Path) -> None:
-    """Let a cache find what was made before."""
-    (cache / "templates").mkdir(parents=True)
-    for entry in (entry for folder in _TEMPLATES for entry in folder.iterdir()):
-        (cache / "templates" / entry.name).symlink_to(entry)
+    """Let a cache find the templates that were made before, and what the real Compose was asked before."""
+    for kind in ("templates", "compose"):
+        (cache / kind).mkdir(mode=0o700, parents=True)
+        for entry in (entry for made in _CACHES for entry in (made / kind).glob("*")):
+            (cache / kind / entry.name).symlink_to(entry)
 
 
 @pytest.fixture

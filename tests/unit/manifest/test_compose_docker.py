@@ -80,6 +80,21 @@ def test_a_reading_that_was_the_same_is_not_asked_for_again(read: Read, plugin: 
     }
 
 
+def test_another_checkout_of_the_same_name_is_not_asked_for(plugin: Plugin, tmp_path: Path) -> None:
+    """The project is named by its folder, and nothing else in the reading depends on where that is."""
+    plugin({"services": {"db": {"image": "postgres", "networks": {"default": None}}}})
+    environ = {"DOCKER_CONFIG": str(tmp_path / "docker"), "PATH": "/usr/bin:/bin"}
+    asked = []
+    for name in ("one/shop", "two/shop", "two/other"):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "c.yml").write_text("services: {db: {image: postgres}}", encoding="utf-8")
+        reading = reader.read([folder / "c.yml"], environ, tmp_path / "cache")
+        asked.append((reading.reader, reading.directory == folder, len(calls(tmp_path))))
+
+    assert asked == [("Docker Compose 2.99.0", True, number) for number in (2, 2, 4)]
+
+
 def test_what_compose_refuses_is_refused_in_its_own_words(read: Read, plugin: Plugin, tmp_path: Path) -> None:
     """Ours may know less of it."""
     plugin("services.db.shm_size is wrong")

@@ -1,6 +1,7 @@
 """Finding compose files as Compose does, and reading files with limits."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,12 +46,12 @@ class Files:
             self._contents[path] = read_file(path)
         return self._contents[path]
 
-    def digest(self) -> str:
-        """Digest every file that was requested."""
-        made = hashlib.sha256()
+    def digest(self, folder: Path) -> str:
+        """Digest every file that was requested, by its place as seen from a folder, and that folder's name."""
+        made = hashlib.sha256(folder.name.encode(errors="surrogateescape"))  # a path need not be UTF-8
         for path, content in sorted(self._contents.items()):
             held = "" if content is None else hashlib.sha256(content).hexdigest()
-            made.update(f"{path}\0{held}\0".encode(errors="surrogateescape"))  # a path need not be UTF-8
+            made.update(f"{os.path.relpath(path, folder)}\0{held}\0".encode(errors="surrogateescape"))
         return made.hexdigest()
 
 

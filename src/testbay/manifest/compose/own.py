@@ -52,9 +52,9 @@ class OwnReading:
         return self.made
 
     def digest(self) -> str:
-        """Digest every file and variable that went into the reading."""
+        """Digest every file and variable that went into the reading: equal in all checkouts of one name."""
         used = {name: self.environ.get(name) for name in sorted(self.variables.asked)}
-        return hashlib.sha256(f"{self.source.digest()}{json.dumps(used)}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.source.digest(self.files[0].parent)}{json.dumps(used)}".encode()).hexdigest()
 
     def _read(self) -> ComposeFile:
         folder = self.files[0].parent
