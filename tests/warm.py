@@ -151,11 +151,21 @@ def main(listening: int, first: str, module: str, *imported: str) -> str:
     if module == "testbay":
         ours = _at_its_start(os.environ)
         forked.install(lambda environ: _at_its_start(environ) == ours, rewritten)
+        _make_parsers()
     else:
         sys.modules.update(rewritten)
     gc.collect()
     gc.freeze()  # a call's own collections pass over what was there before it
     return _serve(socket.socket(fileno=listening), module)
+
+
+def _make_parsers() -> None:
+    """Have typer make the parsers of all commands once; it makes them in each call."""
+    typer, cli = importlib.import_module("typer.main"), importlib.import_module("testbay.cli.app")
+    made: Any = typer.get_command(cli.app)
+    for parameter in [parameter for command in made.commands.values() for parameter in command.params]:
+        parameter.get_runtime_param()
+    vars(typer)["get_command"] = lambda _: made
 
 
 def _inside(package: ModuleType) -> Iterator[str]:
