@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,11 +14,12 @@ from testbay.manifest.targets import Live
 from testbay.production.checks.client import client
 from testbay.production.checks.context import CheckContext, FoundError, Passed, deadline
 from testbay.production.checks.exchange import Response, exchange
-from testbay.text import one_line
+from testbay.text import one_line, plural
 
 _PATIENCE_S = 10.0
 _IN_A_ROW = 3  # while a deploy replaces one instance after another, the old ones answer in turn with the new
 _ABBREVIATED = "; one of them is abbreviated: both need all digits"
+_SAME_LETTERS = "; they differ in white space or the case of letters alone"
 
 
 async def wait(
@@ -40,22 +42,21 @@ async def wait(
     """
     began = time.monotonic()
     attempts = 0
+    served: Counter[str] = Counter()
     while True:
         attempts += 1
         rollout = await lookup() if lookup else Rollout(expected=context.expected_sha)
         try:
-            for _ in range(_IN_A_ROW - 1):
-                await once(context, live, rollout)
-            answer = await once(context, live, rollout)
+            answers = [await _counted(context, live, rollout, served) for _ in range(_IN_A_ROW)]
         except FoundError as error:
             found = error
         else:
-            return _passed(context, answer, rollout), attempts
+            return _passed(context, answers[-1], rollout), attempts
         if not rollout.expected:
             why = f"which commit should answer is not known: {rollout.said or 'name it with --commit'}"
             said = f"{why}; {context.commit or 'no known one'} answers"
             raise FoundError("error" if must_know else "skip", said, rollout.evidence)
-        evidence = [*found.evidence, *_evidence(rollout)]
+        evidence = [*found.evidence, *_in_turn(served), *_evidence(rollout)]
         if rollout.lost:
             raise FoundError("fail", rollout.lost, [found.said, *evidence])
         waited_s = time.monotonic() - began
@@ -63,11 +64,18 @@ async def wait(
             often = f"asked {attempts} times in {waited_s:.0f} s" if attempts > 1 else "asked once"
             raise FoundError(found.verdict, f"{found.said} ({often})", evidence)
         waiting = f"waiting for {rollout.expected[:12]}, {context.commit[:12] or 'no known build'} answers"
-        waiting += _ABBREVIATED if _is_abbreviated(context.commit, rollout.expected) else ""
+        waiting += _hint(context.commit, rollout.expected)
         if attempts == 1:  # a log without a terminal is not silent for minutes
             tell(context.masked(f"live: {waiting}; asking again for {min(live.give_up, context.left_s):.0f} s at most"))
         progress(context.masked("; ".join(filter(None, [f"{live.url}: {waiting}", rollout.said]))))
         await asyncio.sleep(live.every)
+
+
+async def _counted(context: CheckContext, live: Live, rollout: Rollout, served: Counter[str]) -> Response:
+    try:
+        return await once(context, live, rollout)
+    finally:
+        served[context.commit] += 1
 
 
 def _evidence(rollout: Rollout) -> list[str]:
@@ -107,11 +115,25 @@ async def once(context: CheckContext, live: Live, rollout: Rollout) -> Response:
             why = str(error) if answer.status < 400 else f"status {answer.status}; {error}"
         else:
             return answer
-    why += _ABBREVIATED if _is_abbreviated(context.commit, rollout.expected) else ""
+    why += _hint(context.commit, rollout.expected)
     raise asking.without_cookies(FoundError("stale" if context.commit else "fail", why, [answer.line()]))
 
 
-def _is_abbreviated(*commits: str) -> bool:
-    """Return whether one of two commits is the beginning of the other: they will never be equal."""
+def _in_turn(served: Counter[str]) -> list[str]:
+    """Say how often each build answered, if there were several: a load balancer leads to old and new ones."""
+    if len(served) < 2:
+        return []
+    counts = ", ".join(
+        f"{commit[:12] or 'no known build'} {plural(count, 'time')}" for commit, count in served.most_common(5)
+    )
+    return [f"answered in turn: {counts}"]
+
+
+def _hint(*commits: str) -> str:
+    """Say why two commits will never be equal, if so."""
     short, long = sorted(commits, key=len)
-    return bool(short) and short != long and long.startswith(short)
+    if not short or short == long:
+        return ""
+    if short.strip().lower() == long.strip().lower():
+        return _SAME_LETTERS
+    return _ABBREVIATED if long.startswith(short) else ""

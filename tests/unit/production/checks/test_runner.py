@@ -83,6 +83,7 @@ def test_the_gate_is_not_open_while_the_old_build_answers_in_turn(ask: Ask, list
     later = only(ask(GATE % "5s", listen(Answers(*turns * 2, {"commit": "new"})), expected_commit="new"))
 
     assert (found.verdict, later.verdict, later.attempts) == ("stale", "pass", 3)
+    assert found.evidence[1] == "answered in turn: new 1 time, old 1 time"
 
 
 def test_what_passes_on_an_old_build_is_stale(ask: Ask, listen: Listen) -> None:
@@ -134,6 +135,8 @@ def test_an_abbreviated_commit_is_said_to_be_one(ask: Ask, listen: Listen) -> No
     assert found.verdict == "pass"
     assert told == [f"live: waiting for 4f2a91c, 4f2 answers{hint}; asking again for 5 s at most"]
     assert never.said == f"json.commit == expected_sha: '4f2' is not == '4f2a91c'{hint} (asked once)"
+    shouted = only(ask(GATE % "5ms", listen(Answers({"commit": " 4F2A91C"})), expected_commit="4f2a91c")).said
+    assert "; they differ in white space or the case of letters alone" in shouted
 
 
 def test_asked_once_is_said_so(ask: Ask, listen: Listen) -> None:
