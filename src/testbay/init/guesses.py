@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from testbay.init.project import Finding, Project
-from testbay.init.variable import MODULE, Read
+from testbay.init.variable import MODULE, Read, sample_of
 
 _OF_TESTS = re.compile(r"Test\w*(Config|Configuration|Settings)$")
 _ENGINE = "django.db.backends.postgresql"
@@ -40,6 +40,8 @@ def _guess(read: Read, project: Project) -> str:
         return '"HS256"'  # of JSON web tokens, which refuse an unknown one
     if read.name.upper().endswith("ALLOWED_HOSTS"):
         return "'[\"*\"]'" if read.is_json else '"*"'
+    if read.sample == "test" and read.name.upper().endswith(("_URL", "_URI", "_ENDPOINT")):
+        return quoted(sample_of("Url"))  # a client of HTTP refuses another word
     return quoted(_ENGINE if {"DB", "DATABASE", "SQL"} & words and "ENGINE" in words else read.sample)
 
 

@@ -14,6 +14,7 @@ from testbay.init.syntax import assignments, calls, keywords, last, text_of
 from testbay.manifest.testpaths import SECTIONS
 
 CREATES = re.compile(r"(?i)create[ _]database|createdb\b|_create_db")
+_OF_DATABASES = ("database", "dbname", "name")
 _DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")
 
 
@@ -66,24 +67,37 @@ def _of_variables(project: Project) -> Iterator[FixedAddress]:
 
 
 def beside(project: Project, base: str, *, is_fixed: bool) -> str:
-    """Return the database that tests have beside the program's: f"{…}/{name}_test".
+    """Return the database that tests have beside the program's: f"{…}/{name}_test", or {"database": f"{name}_test"}.
 
     Where the address `is_fixed`, also one that settings for tests name. `base` is the name of the program's own; empty
     if there is none, or if the tests create it themselves.
     """
-    tests = [source for source in project.sources if source.is_test]
+    tests = [source for source in project.sources if source.is_test or source.path.stem.endswith("_test")]
     if not base or any(CREATES.search(source.text) for source in tests):
         return ""
     known = addresses.constants(project, defaults=False)
     for source in sorted(tests, key=lambda one: one.path.name != "conftest.py"):
+        names = _databases(source.nodes)
         for node in source.nodes:
             text = literals.text_of(node, known, defaults=False) if isinstance(node, ast.JoinedStr | ast.BinOp) else ""
-            db = addresses.database_of(text) if literals.UNKNOWN in text else ""
+            db = (text if node in names else addresses.database_of(text)) if literals.UNKNOWN in text else ""
             if "test" in db.lower() and db.count(literals.UNKNOWN) < 2:
                 return db.replace(literals.UNKNOWN, base)
     if not is_fixed or any(CREATES.search(source.text) for source in project.code):
         return ""
     return next((db for db in addresses.databases_of_tests(project) if db != base), "")
+
+
+def _databases(nodes: Iterable[ast.AST]) -> set[ast.AST]:
+    """Collect what stands for a database's name: {"database": …} and connect(dbname=…)."""
+    found: set[ast.AST] = set()
+    for node in nodes:
+        if isinstance(node, ast.Dict):
+            pairs = zip(node.keys, node.values, strict=True)
+            found |= {value for key, value in pairs if key and text_of(key).lower() in _OF_DATABASES}
+        elif isinstance(node, ast.keyword) and str(node.arg).lower() in _OF_DATABASES:
+            found.add(node.value)
+    return found
 
 
 def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) -> Iterator[FixedAddress]:

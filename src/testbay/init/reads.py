@@ -20,6 +20,7 @@ _OF_PACKAGES = (  # django-environ, environs, decouple
     *("db", "db_url", "cache", "cache_url", "search_url", "email_url", "dj_db_url", "dj_cache_url", "dj_email_url"),
     *("decimal", "uuid", "datetime", "timedelta", "log_level", "dict"),
 )
+_CASTS = ("int", "float", "bool", "Decimal", "UUID", "Path", "timedelta")
 _DEPLOYED = ("production", "prod", "staging")  # settings/production.py, which no test loads
 _BESIDE = ("test", "tests", "testing", "local", "dev", "development", "base", "common")
 _BY_THEMSELVES = {"db": "DATABASE_URL", "db_url": "DATABASE_URL", "cache": "CACHE_URL", "cache_url": "CACHE_URL"}
@@ -161,7 +162,7 @@ def _of_source(
     declared = _declared(source.nodes)
     prefixes = dict(_prefixed(source.tree, ""))
     targets = clients.assigned(source.nodes)
-    imported = _imported(source.nodes)
+    wanted = _wanted(source.nodes)
     ors = {node.values[0]: text_of(node.values[1]) for node in source.nodes if isinstance(node, ast.BoolOp)}
     for node in source.nodes:
         if isinstance(node, ast.ClassDef) and classes.is_settings(node):
@@ -175,24 +176,33 @@ def _of_source(
             required=node in at_import,
             where=f"{source.path}:{getattr(node, 'lineno', 0)}",
             target=targets.get(node, ""),
+            sample=wanted.get(node, "test"),
         )
         if isinstance(node, ast.Call):
             name = prefixes.get(node, "") + name
             raises = helpers.get(last(node.func), True) and _raises(node)
             required = read.required and name not in declared and raises
             default = _default(node) or ors.get(node, "")
-            if is_imported := not default and bool({node, read.target} & imported):  # None is no module
-                required = True
-            sample = MODULE if is_imported else _sample(node)
-            read = replace(read, name=name, default=default, required=required, sample=sample)
+            sample = wanted.get(node) or wanted.get(read.target, "")
+            if sample == MODULE or (sample and read.required):  # None, which os.getenv gives, would not do
+                required = required or not default
+            read = replace(read, name=name, default=default, required=required, sample=_sample(node, sample))
         yield read
 
 
-def _imported(nodes: list[ast.AST]) -> set[ast.AST | str]:
-    """Collect what names the module or class that the program loads its settings from, as a node or by its name."""
-    loads = (call for call in calls(nodes) if last(call.func) in ("from_object", "import_string", "import_module"))
-    arguments = [call.args[0] for call in loads if call.args]
-    return {*arguments, *(one.id for one in arguments if isinstance(one, ast.Name))}
+def _wanted(nodes: list[ast.AST]) -> dict[ast.AST | str, str]:
+    """Map what must not be None, as a node or by its name, to a value that does: in `int(os.getenv("SIZE"))` a number.
+
+    MODULE for what names the module or class that the program loads its settings from.
+    """
+    found: dict[ast.AST | str, str] = {node.value: "test" for node in nodes if isinstance(node, ast.Attribute)}
+    for call in calls(nodes):
+        kind = last(call.func)
+        for argument in call.args[:1] if kind in _CASTS else ():
+            found[argument] = sample_of(kind)
+        for argument in call.args[:1] if kind in ("from_object", "import_string", "import_module") else ():
+            found[argument] = found[last(argument)] = MODULE
+    return found
 
 
 def _variable(node: ast.AST, helpers: Collection[str]) -> str:
@@ -205,8 +215,10 @@ def _variable(node: ast.AST, helpers: Collection[str]) -> str:
     return ""
 
 
-def _sample(call: ast.Call) -> str:
+def _sample(call: ast.Call, wanted: str) -> str:
     cast = keywords(call).get("cast")
+    if wanted and not cast:
+        return wanted
     kind = ast.unparse(cast) if cast else last(call.func)
     return "" if last(call.func) == "list" else sample_of(kind)  # a list is split at commas
 

@@ -17,7 +17,7 @@ _KINDS = {
     "url": {"URL", "URLS", "URI", "DSN", "SERVERS", "BACKEND", "CONNECTION", "CONNSTR", "CONNINFO", "STRING", "CONN"},
     "host": {"HOST", "HOSTNAME", "SERVER", "ADDRESS"},
     "port": {"PORT"},
-    "user": {"USER", "USERNAME"},
+    "user": {"USER", "USERNAME", "LOGIN"},
     "password": {"PASSWORD", "PASS", "PASSWD", "PWD"},
     "db": {"NAME", "DB", "DATABASE", "DBNAME", "BASE"},
 }

@@ -83,6 +83,12 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("fastapi", "class C(BaseSettings):\n    allowed_hosts: list[str]", "ALLOWED_HOSTS = '[\"*\"]'"),
         ("psycopg", 'env("DB_ENGINE")', 'DB_ENGINE = "django.db.backends.postgresql"'),
         ("psycopg", 'os.getenv("db_host", "x")\nconfig("db_port")', 'db_host = "{postgres.host}"'),
+        (
+            "flask",
+            "A = int(getenv('SIZE'))\nB = getenv('NAMES').split()\nC = environ['SITE_URL']\nint(getenv('X') or 1)",
+            'SITE_URL = "http://localhost:9"\nSIZE = "1"\nNAMES = "test"',
+        ),
+        ("psycopg", 'environ["POSTGRES_LOGIN"]', 'POSTGRES_LOGIN = "{postgres.user}"'),
         ("psycopg", 'from playhouse.db_url import connect\nconnect(environ["STORE"])', 'STORE = "{postgres.url}"'),
         (
             "psycopg",

@@ -77,6 +77,14 @@ def test_a_database_named_after_the_programs_own_is_made(project: Project, compo
     assert (draft.servers.beside, f'content: CREATE DATABASE "{made}";' in text) == (beside, bool(made))
 
 
+@pytest.mark.parametrize("text", ['{"database": f"{s.name}_test"}', 'connect(dbname=s.name + "_test")'])
+def test_a_database_named_in_parts_is_made(project: Project, text: str) -> None:
+    """In the program's configuration for tests, whose name no runner of tests knows."""
+    made = manifest.draft(add(project, {"requirements.txt": "asyncpg", "conf_test.py": f"import s\nDB = {text}"}), {})
+
+    assert made.servers.beside == ("postgres_test",)
+
+
 def test_the_compose_file_says_what_the_program_is_given(project: Project) -> None:
     """Better than a guess: an algorithm called "test" is none, and a secret's file lies elsewhere in the container."""
     api = "api: {build: ., environment: {ALG: HS256, KEY_FILE: /run/secrets/key}, secrets: [key]}"
