@@ -2,15 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from testbay.errors import NotDeliveredError
 from testbay.masking import masked
-from testbay.production.remote.exchange import TO_FIX, TooMuchError, UnusableError, exchange
+from testbay.production.remote.exchange import TO_FIX, NoAnswerError, UnusableError, exchange
 from testbay.text import one_line
-
-if TYPE_CHECKING:
-    import httpx
 
 _REQUEST_TIMEOUT_S = 20.0  # for the whole exchange
 _MAX_ANSWER_BYTES = 64 << 10
@@ -54,17 +50,19 @@ def send(to: Address, method: str, content: bytes, wait: Wait) -> Reply:
     while True:
         asked_s = None
         try:
-            answer, headers = _once(to, method, content)
+            response, text = exchange(
+                method, to.url, to.headers, content, most_bytes=_MAX_ANSWER_BYTES, within_s=_REQUEST_TIMEOUT_S
+            )
         except UnusableError as error:
             what, todo = f"{to.name} cannot be reached: no request can be sent from here", TO_FIX
             raise NotDeliveredError(what, why=to.hidden(str(error)), todo=todo) from None
-        except _UnansweredError as error:
+        except NoAnswerError as error:
             what, evidence = "no answer", to.hidden(str(error))
         else:
-            if answer.status not in _MOMENTARY:
-                return answer
-            what, evidence = f"status {answer.status}", to.hidden(answer.text)
-            asked_s = retry_after_s(headers)
+            if response.status_code not in _MOMENTARY:
+                return Reply(status=response.status_code, text=text)
+            what, evidence = f"status {response.status_code}", to.hidden(text)
+            asked_s = retry_after_s(response.headers)
         if not wait(attempt, asked_s):
             todo = "the next run tries again; look whether it can be reached from here, and at its status page"
             refusal = NotDeliveredError(
@@ -77,24 +75,6 @@ def send(to: Address, method: str, content: bytes, wait: Wait) -> Reply:
 
 def _why(what: str) -> str:
     return "it limits the rate of requests" if what == "status 429" else "it is down or cannot be reached"
-
-
-class _UnansweredError(Exception):
-    """No usable answer came."""
-
-
-def _once(to: Address, method: str, content: bytes) -> "tuple[Reply, httpx.Headers]":
-    import httpx
-
-    try:
-        response, text = exchange(
-            method, to.url, to.headers, content, most_bytes=_MAX_ANSWER_BYTES, within_s=_REQUEST_TIMEOUT_S
-        )
-    except TooMuchError as error:
-        raise _UnansweredError(str(error)) from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _UnansweredError(f"{type(error).__name__}: {error}") from None
-    return Reply(status=response.status_code, text=text), response.headers
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

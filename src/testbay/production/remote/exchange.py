@@ -30,7 +30,15 @@ class UnusableError(Exception):
     """No request is possible: a proxy or a certificate that the environment names is invalid."""
 
 
-class TooMuchError(Exception):
+class NoAnswerError(Exception):
+    """No whole answer came."""
+
+
+class NoConnectionError(NoAnswerError):
+    """Nothing was sent, as no connection came about."""
+
+
+class TooMuchError(NoAnswerError):
     """The answer is too long or too slow."""
 
 
@@ -45,8 +53,7 @@ def exchange(
 
     Raises:
         UnusableError: Asking is impossible.
-        TooMuchError: The answer is too long, or not there in time.
-        httpx.HTTPError, httpx.InvalidURL: No answer came.
+        NoAnswerError: No answer came, or one that is too long, or not in time.
     """
     with asyncio.Runner() as runner, process.signals_between_callbacks(runner.get_loop().call_soon_threadsafe):
         runner.get_loop().set_exception_handler(_interrupted)
@@ -67,8 +74,7 @@ async def ask(
 
     Raises:
         UnusableError: Asking is impossible.
-        TooMuchError: The answer is too long, or not there in time.
-        httpx.HTTPError, httpx.InvalidURL: No answer came.
+        NoAnswerError: No answer came, or one that is too long, or not in time.
     """
     import ssl
 
@@ -94,6 +100,9 @@ async def ask(
                     break
     except TimeoutError:
         raise TooSlowError(_too_much(most_bytes)) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        raise (NoConnectionError if is_unsent else NoAnswerError)(f"{type(error).__name__}: {error}") from None
     if len(whole) > most_bytes:
         raise TooMuchError(_too_much(most_bytes))
     return response, whole.decode(errors="replace")

@@ -13,7 +13,14 @@ from urllib.parse import urlencode, urlsplit
 from testbay.errors import IncidentsError
 from testbay.masking import masked
 from testbay.production.remote.delivery import retry_after_s
-from testbay.production.remote.exchange import TO_FIX, TooMuchError, UnusableError, exchange, is_private
+from testbay.production.remote.exchange import (
+    TO_FIX,
+    NoAnswerError,
+    NoConnectionError,
+    UnusableError,
+    exchange,
+    is_private,
+)
 from testbay.text import duration, one_line
 
 if TYPE_CHECKING:
@@ -193,8 +200,6 @@ class Api:
     def _once(
         self, method: str, url: str, content: Mapping[str, Any] | None, query: Mapping[str, str] | None
     ) -> GitHubAnswer | _Fault:
-        import httpx
-
         left_s = self._patience.left_s()
         if left_s <= 0:
             return _Fault(what="not sent, as the time limit of all calls is reached")
@@ -208,11 +213,10 @@ class Api:
             response, text = exchange(method, whole, headers, sent, most_bytes=_MAX_ANSWER_BYTES, within_s=within_s)
         except UnusableError as error:
             return _Fault(what="no request can be sent from here", why=str(error), todo=TO_FIX)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except NoConnectionError as error:
             return _Fault(what="no connection", why=str(error), again=True)
-        except (httpx.HTTPError, httpx.InvalidURL, TooMuchError) as error:
-            why = f"{type(error).__name__}: {error}"
-            return _Fault(what="the answer was cut off", why=why, again=not unsure, unsure=unsure)
+        except NoAnswerError as error:
+            return _Fault(what="the answer was cut off", why=str(error), again=not unsure, unsure=unsure)
         if not response.is_success:
             return _refusal(response, text, self._right, unsure=unsure)
         return _read(response, text, unsure=unsure)

@@ -11,7 +11,15 @@ from testbay.errors import BayError
 from testbay.manifest import placeholders
 from testbay.manifest.rollout import Railway
 from testbay.masking import masked
-from testbay.production.remote.exchange import TO_FIX, TooMuchError, TooSlowError, UnusableError, ask, is_private
+from testbay.production.remote.exchange import (
+    TO_FIX,
+    NoAnswerError,
+    TooMuchError,
+    TooSlowError,
+    UnusableError,
+    ask,
+    is_private,
+)
 from testbay.text import one_line
 
 API_URL = "https://backboard.railway.com/graphql/v2"
@@ -100,8 +108,6 @@ def _variables(service: Railway, environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def _answer(access: _Access, content: Mapping[str, Any]) -> list[Deployed]:
-    import httpx
-
     headers = {access.header: access.credential, "User-Agent": "testbay", "Content-Type": "application/json"}
     sent, most = json.dumps(content).encode(), _MAX_ANSWER_BYTES
     try:
@@ -112,8 +118,8 @@ async def _answer(access: _Access, content: Mapping[str, Any]) -> list[Deployed]
         raise RailwayError(f"Railway: the answer is larger than {most >> 20} MiB", todo=_TODO) from None
     except UnusableError as error:
         raise RailwayError("Railway: no request can be sent from here", why=str(error), todo=TO_FIX) from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise BusyError("Railway: no answer", why=f"{type(error).__name__}: {error}", todo=_TODO) from None
+    except NoAnswerError as error:
+        raise BusyError("Railway: no answer", why=str(error), todo=_TODO) from None
     return _read(response.status_code, text, access.shown(text))
 
 

@@ -123,7 +123,7 @@ def test_an_answer_without_end_is_left(answers: Answers, monkeypatch: pytest.Mon
     with pytest.raises(UnsureError) as refused:
         calls.call("POST", "issues", {})
 
-    assert refused.value.why == "TooMuchError: an answer of more than 1024 KiB, or too slow"
+    assert refused.value.why == "an answer of more than 1024 KiB, or too slow"
 
 
 def test_nothing_is_begun_when_the_time_is_over(answers: Answers, waits: list[float]) -> None:
