@@ -127,11 +127,14 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The PATH of commands: the project's Python, the caller's PATH, then clients for a machine without any."""
-        clients = [str(Path(programs.psql()).parent)] if "postgres" in self.services else []
-        clients += [str(dragonfly.OWN_CLIENTS)] if "dragonfly" in self.services else []
-        found = commandline.search_path(self.interpreter.folder, self.settings.environ.get("PATH"))
-        return os.pathsep.join([found, *clients])
+        """The PATH of commands: the project's Python, our redis-cli, the caller's PATH, psql for a machine without.
+
+        The machine's redis-cli has no variable for the server: it would ask that at the usual port, somebody's own.
+        """
+        psql = [str(Path(programs.psql()).parent)] if "postgres" in self.services else []
+        redis = [str(dragonfly.OWN_CLIENTS)] if "dragonfly" in self.services else []
+        given = os.pathsep.join([*redis, self.settings.environ.get("PATH") or os.defpath])
+        return os.pathsep.join([commandline.search_path(self.interpreter.folder, given), *psql])
 
     @property
     def caller_environment(self) -> dict[str, str]:

@@ -1,11 +1,15 @@
 """Our small redis-cli: what it sends to a server, and what it prints of the answers."""
 
 import io
+import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from testbay import process
+from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.dependencies.dragonfly.client import main
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
@@ -63,3 +67,17 @@ def test_a_server_that_does_not_answer_is_an_error(capsys: pytest.CaptureFixture
     code = main(["-u", "redis://127.0.0.1:1/0", "PING"])
 
     assert (code, capsys.readouterr().out) == (1, "ERR Error 111 connecting to 127.0.0.1:1. Connection refused.\n")
+
+
+@pytest.mark.parametrize("name", dragonfly.CLIENTS)
+def test_a_script_reaches_the_stack_by_the_machines_own_client(tmp_path: Path, name: str) -> None:
+    """Which has no variable for host and port: without ours in front, it would ask whoever is at port 6379."""
+    theirs = tmp_path / "redis-cli"
+    theirs.write_text('#!/bin/sh\necho "$@"\n')
+    theirs.chmod(0o755)
+    path = os.pathsep.join([str(dragonfly.OWN_CLIENTS), str(tmp_path), os.environ["PATH"]])
+    env = {**os.environ, "PATH": path, "DRAGONFLY_HOST": "h", "DRAGONFLY_PORT": "1"}
+
+    done = process.run(["sh", "-c", f"{name} GET a"], env=env, timeout_s=30)
+
+    assert done.out == "-h h -p 1 GET a\n"

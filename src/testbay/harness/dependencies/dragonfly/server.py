@@ -31,7 +31,7 @@ IMAGES = ("dragonfly", "redis", "valkey")
 DEFAULT_PORT = 16380
 
 CLIENTS = ("redis-cli", "valkey-cli")
-OWN_CLIENTS = Path(__file__).with_name("clients")  # a small one of ours, for a machine without them
+OWN_CLIENTS = Path(__file__).with_name("clients")  # they ask the stack's server; a small one of ours follows
 
 SHARED = "Dragonfly's pub/sub channels, and databases that a program picks by a fixed number"
 
