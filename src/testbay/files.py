@@ -25,7 +25,7 @@ def read_bounded(file: Path, most_bytes: int) -> bytes:
     return data
 
 
-def write_whole(file: Path, text: str) -> None:
+def write_whole(file: Path, content: str | bytes) -> None:
     """Replace a file atomically: a link in its place is not followed, and a full disk leaves no partial file.
 
     Raises:
@@ -34,8 +34,8 @@ def write_whole(file: Path, text: str) -> None:
     scratch = file.with_name(f".{file.name[:100]}.{secrets.token_hex(8)}")
     try:
         number = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-        with os.fdopen(number, "w", encoding="utf-8") as out:
-            out.write(text)
+        with os.fdopen(number, "wb") as out:
+            out.write(content.encode() if isinstance(content, str) else content)
         scratch.replace(file)
     finally:
         scratch.unlink(missing_ok=True)
