@@ -5,9 +5,9 @@ The address is a key to the channel. It is shown nowhere, and neither is any par
 
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from urllib.parse import unquote
 
 from testbay.errors import ManifestError, NotDeliveredError
@@ -20,6 +20,7 @@ from testbay.text import one_line
 
 Send = Callable[[Notification], None]
 """Sends a notification; raises NotDeliveredError if the channel did not accept it."""
+_LINES: ContextVar[list[str] | None] = ContextVar("_LINES", default=None)  # of the library, which goes on in a thread
 _MARKS = {"bad": ":red_circle:", "good": ":large_green_circle:", "warning": ":warning:"}
 
 
@@ -117,11 +118,11 @@ def _by_apprise(name: str, url: str) -> Send:
 def _library_log(url: str) -> Iterator[list[str]]:
     """Collect the library's log messages, with the address and all its parts masked."""
     log_lines: list[str] = []
-    secrets, ours = _parts(url), threading.get_ident()
+    secrets, token = _parts(url), _LINES.set(log_lines)
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == ours and len(log_lines) < 5:  # another channel's words hold another address
+            if _LINES.get() is log_lines and len(log_lines) < 5:  # another channel's words hold another address
                 log_lines.append(one_line(masked(record.getMessage(), secrets), 300))
 
     logger, collector = logging.getLogger("apprise"), Collector(logging.WARNING)
@@ -131,6 +132,7 @@ def _library_log(url: str) -> Iterator[list[str]]:
         yield log_lines
     finally:
         logger.removeHandler(collector)
+        _LINES.reset(token)
 
 
 def _parts(url: str) -> set[str]:

@@ -4,6 +4,7 @@ A message is recorded as being sent before it is sent. So after a crash nothing 
 message that was being sent, which says so.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -16,6 +17,7 @@ from testbay.production.watch.tracker import OutageTracker
 from testbay.text import plural
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
+_LONGEST_REST_S = 60.0  # of a channel that asked for none: news of another outage waits no longer
 TELLS_OTHERS_AFTER = 3  # failed attempts in a row
 LOST_AFTER_S = 86400.0
 
@@ -41,6 +43,8 @@ class Notifier:
     busy: set[str] = field(default_factory=set)
     trouble: dict[str, str] = field(default_factory=dict)
     lost: int = 0
+    _failures: Counter[str] = field(default_factory=Counter)  # of a channel in a row
+    _rests: dict[str, float] = field(default_factory=dict)  # until when a channel that failed is left alone
 
     def choose(self, now: float) -> list[Delivery]:
         """Choose at most one message per channel; from now on it counts as being sent."""
@@ -50,7 +54,8 @@ class Notifier:
             if notice.state == "waiting":
                 waiting.setdefault(notice.channel, []).append(notice)
         for channel, notices in waiting.items():
-            if channel not in self.busy and not self.is_quiet(channel, now):
+            rests = 0 < self._rests.get(channel, now) - now <= LONGEST_PAUSE_S
+            if channel not in self.busy and not rests and not self.is_quiet(channel, now):
                 delivery = self._next(channel, notices, now)
                 if delivery:
                     self.busy.add(channel)
@@ -91,6 +96,7 @@ class Notifier:
         """Note that a channel has accepted a message."""
         self.busy.discard(delivery.channel)
         self.trouble.pop(delivery.channel, None)
+        self._failures.pop(delivery.channel, None)
         for notice in delivery.notices:
             if notice.incident and notice is delivery.notices[0]:
                 self.tracker.happened(notice.incident, now, f"told {delivery.channel}: {delivery.notification.title}")
@@ -99,9 +105,12 @@ class Notifier:
     def failed(self, delivery: Delivery, why: str, now: float, asked_s: float = 0.0) -> None:
         """Note a failed delivery: it is retried with growing pauses, and the other channels are told once.
 
-        A channel that asks for a pause gets it, up to the longest one.
+        A channel that asks for a pause gets it, up to the longest one, from its other messages, too.
         """
         self.busy.discard(delivery.channel)
+        self._failures[delivery.channel] += 1
+        rest_s = min(_LONGEST_REST_S, FIRST_PAUSE_S * 2 ** min(self._failures[delivery.channel] - 1, 10))
+        self._rests[delivery.channel] = now + min(LONGEST_PAUSE_S, max(asked_s, rest_s))
         attempts = max(one.attempts for one in delivery.notices) + 1
         is_first = attempts >= TELLS_OTHERS_AFTER and delivery.channel not in self.trouble
         for notice in delivery.notices:

@@ -118,6 +118,7 @@ def test_a_channel_that_refuses_did_not_take_it(here: tuple[Server, str], way: s
         channels.sender("oncall", "${URL}", {"URL": url})(LETTER)
 
     assert [key for key in KEYS if key in url and key in f"{refused.value} {refused.value.why}"] == []
+    assert "403" in refused.value.why or "status 403" in refused.value.what
 
 
 def test_an_address_of_no_service_is_refused_at_once() -> None:

@@ -107,13 +107,15 @@ def test_a_channel_that_fails_is_told_to_the_others_once() -> None:
 
 
 def test_a_channel_that_asks_for_a_pause_gets_it() -> None:
-    """The first pause of its own would be over after five seconds."""
+    """The first pause of its own would be over after five seconds; news of another outage keeps it, too."""
     made, notifier = (one := tracker("a")), Notifier(tracker=one)
     for moment in (0, 1):
         hear(made, moment, "fail", HEALTH)
     notifier.failed(notifier.choose(10)[0], "status 429", 10, asked_s=120)
+    for moment in (11, 12):
+        hear(made, moment, "fail", LOGIN, said="something else")
 
-    assert [len(titles(notifier, now)) for now in (20, 129, 130)] == [0, 0, 1]
+    assert [len(titles(notifier, now)) for now in (20, 129, 130, 131)] == [0, 0, 1, 1]
 
 
 def test_what_a_deploy_breaks_and_mends_is_told_to_nobody() -> None:
