@@ -119,23 +119,27 @@ def _port(service: ComposeService, settings: Sequence[tuple[str, str]]) -> int:
 
 def _flag_settings(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     """`-c name=value`, `-cname=value`, `--name=value` and the short flags that set a parameter."""
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if word.startswith("--") and "=" in word:
-            name, _, value = word[2:].partition("=")
-            yield name.replace("-", "_").lower(), value
-        elif word in _ALONE:
+    rest = iter(words)
+    for word in rest:
+        flag = word[:2]
+        if word in _ALONE:
             yield _ALONE[word]
-        elif word[:2] == "-c":
-            name, assigned, value = (word[2:] or (rest.pop(0) if rest else "")).partition("=")
-            if assigned:
-                yield name.strip().replace("-", "_").lower(), value
-        elif word[:2] == "-d" and (word[2:] or rest):
-            level = word[2:] or rest.pop(0)
-            yield "log_min_messages", "notice" if level == "0" else f"debug{level}"
-        elif word[:2] in _SHORT and (word[2:] or rest):
-            yield _SHORT[word[:2]], word[2:] or rest.pop(0)
+        elif flag == "--":
+            yield from _assigned(word[2:])
+        elif flag in ("-c", "-d", *_SHORT) and (value := word[2:] or next(rest, "")):
+            if flag == "-c":
+                yield from _assigned(value)
+            elif flag == "-d":
+                yield "log_min_messages", "notice" if value == "0" else f"debug{value}"
+            else:
+                yield _SHORT[flag], value
+
+
+def _assigned(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the setting of `name=value`; nothing where no value is assigned."""
+    name, assigned, value = text.partition("=")
+    if assigned:
+        yield name.strip().replace("-", "_").lower(), value
 
 
 def _carried(name: str, value: str) -> bool:
