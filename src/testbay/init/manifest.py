@@ -127,7 +127,7 @@ def _ways(project: Project, found: Servers, own: Collection[str], insisted_on: d
 def _fixed(project: Project, found: Servers, unread: Collection[str]) -> dict[str, FixedAddress]:
     """Find the addresses that the sources fix, of the servers whose host no variable holds."""
     hostless = {*unread, *variables.without("host", project)}
-    if settingsfiles.alembic_is_fixed(project):
+    if settingsfiles.fixed_for_alembic(project):
         hostless.add("postgres")
     return addresses.fixed(project, hostless & found.needs.keys())
 

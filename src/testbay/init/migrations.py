@@ -1,7 +1,7 @@
 """The migrations of a project: how it creates its tables."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from testbay.init import runners
@@ -78,7 +78,7 @@ def _target(project: Project) -> Finding | None:
 
 def _alembic_below(project: Project) -> Finding | None:
     """Find an alembic.ini in a folder; its script_location is relative to that folder or to the project."""
-    for path in _below(project, "alembic.ini"):
+    for path in project.below("alembic.ini"):
         location = project.ini(str(path)).get("alembic", "script_location", fallback="")
         if location and not location.startswith("%") and (project.root / path.parent / location).is_dir():
             return _command(f"cd {path.parent} && alembic upgrade head", str(path))
@@ -95,7 +95,7 @@ def _tool(project: Project) -> Finding | None:
         return _command("aerich upgrade", "pyproject.toml: tool.aerich")
     if project.has("piccolo") and project.text("piccolo_conf.py"):
         return _command(_PICCOLO, "piccolo_conf.py")
-    for path in _below(project, "piccolo_conf.py") if project.has("piccolo") else ():
+    for path in project.below("piccolo_conf.py") if project.has("piccolo") else ():
         return _command(f"PICCOLO_CONF={'.'.join(path.with_suffix('').parts)} {_PICCOLO}", str(path))
     steps = [source.path.parent for source in project.sources if "yoyo" in source.imports]
     said = re.search(r"(?m)^sources\s*=\s*([\w./-]+)\s*$", project.text("yoyo.ini"))
@@ -104,12 +104,6 @@ def _tool(project: Project) -> Finding | None:
         return None
     driver = "" if project.has("psycopg2", "psycopg2-binary") else "+psycopg"  # yoyo takes psycopg2 unless told
     return _command(f"yoyo apply --batch --database postgresql{driver}://{_LOGIN} {folder}", f"{folder}, yoyo")
-
-
-def _below(project: Project, name: str) -> Iterator[Path]:
-    folders = sorted({parent for source in project.sources for parent in source.path.parents[:3]})
-    beside = [folder for folder in folders if folder != Path() and (project.root / folder / name).is_file()]
-    yield from (folder / name for folder in beside if re.fullmatch(r"[\w./-]+", str(folder)))
 
 
 def _sql(project: Project, scripts: Collection[Path]) -> Finding | None:

@@ -196,6 +196,12 @@ class Project(ProjectFiles):
         pairs = ((folder, source) for folder, other in self.beside.items() for source in other.sources)
         return [Source(path=folder / source.path, text=source.text) for folder, source in pairs]
 
+    def below(self, name: str) -> Iterator[Path]:
+        """Yield the files of this name in the folders that hold sources, and above them, without the project's own."""
+        folders = sorted({parent for source in self.sources for parent in source.path.parents[:3]})
+        beside = [folder for folder in folders if folder != Path() and (self.root / folder / name).is_file()]
+        yield from (folder / name for folder in beside if re.fullmatch(r"[\w./-]+", str(folder)))
+
     def has(self, *packages: str) -> str:
         """Return the first of these packages that the project depends on; empty if none."""
         return next((name for name in packages if name in self.packages), "")

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from testbay.init.project import Project
+from testbay.init.project import Project, once
 from testbay.init.variable import SERVERS, Read
 
 _NAMES = ("*.ini", "*.cfg", "*.conf", "*.toml", "*.yaml", "*.yml", "*.json")
 _FOLDERS = ("", "config/", "conf/", "settings/", "etc/", "config/*/", "conf/*/")
+_ALEMBIC = "alembic.ini"
 _ENDS = tuple(name.removeprefix("*") for name in _NAMES)
 _INNER = ("", "config", "conf", "settings")
 _OTHERS = re.compile(
@@ -27,7 +28,7 @@ _OVERRULED = re.compile(r"set_main_option|set_section_option|environ|getenv|[Ss]
 def groups(project: Project) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield groups of keys on neighbouring lines, each with the place of the first one."""
     for name in _files(project):
-        if name != "alembic.ini" or alembic_is_fixed(project):
+        if name.rpartition("/")[2] != _ALEMBIC or name in fixed_for_alembic(project):
             yield from _of_json(name, project.text(name)) if name.endswith(".json") else _of(name, project.text(name))
 
 
@@ -58,6 +59,7 @@ def _files(project: Project) -> list[str]:
         named = (file for file in inside if file.name.endswith(_ENDS) and file.name in texts)
         files |= {file.relative_to(project.root).as_posix() for file in named}
     dotenv = {".env"} if "dotenv_values(" in texts and "**os.environ" not in texts else set()
+    files |= set(map(str, project.below(_ALEMBIC)))
     return sorted(name for name in files if not _OTHERS.search(name.rpartition("/")[2])) + sorted(dotenv)
 
 
@@ -88,9 +90,10 @@ def _of_json(name: str, text: str) -> Iterator[tuple[str, dict[str, str]]]:
     yield from ((name, found) for found in objects)
 
 
-def alembic_is_fixed(project: Project) -> bool:
-    """Return whether Alembic's env.py uses the address in alembic.ini, whatever the environment has."""
-    if not re.search(r"(?m)^sqlalchemy\.url\s*=\s*postgresql", project.text("alembic.ini")):
-        return False
+@once
+def fixed_for_alembic(project: Project) -> list[str]:
+    """List the files alembic.ini whose address Alembic's env.py uses, whatever the environment has."""
+    names = [_ALEMBIC, *map(str, project.below(_ALEMBIC))]
+    fixed = [name for name in names if re.search(r"(?m)^sqlalchemy\.url\s*=\s*postgresql", project.text(name))]
     scripts = [source.text for source in project.sources if source.path.name == "env.py"]
-    return bool(scripts) and not any(_OVERRULED.search(text) for text in scripts)
+    return fixed if scripts and not any(_OVERRULED.search(text) for text in scripts) else []

@@ -128,6 +128,7 @@ def test_imports_speak_where_no_file_names_packages(project: Project) -> None:
         ("config.ini", "[database]\nhost = localhost\nport = 5432\nname = stock\n", ["{ postgres = 5432 }"]),
         ("config/app.yaml", "db:\n  url: postgresql://me@localhost:5433/stock\n", ["{ postgres = 5433 }"]),
         ("alembic.ini", "[alembic]\nsqlalchemy.url = postgresql://a:b@localhost/x\n", ["{ postgres = 5432 }"]),
+        ("alembic/alembic.ini", "[alembic]\nsqlalchemy.url = postgresql://a:b@localhost/x\n", ["{ postgres = 5432 }"]),
         ("pyproject.toml", '[tool.x]\nurl = "postgresql://localhost/x"\n', []),
         ("config.ini", "[web]\nhost = localhost\nport = 8000\n", []),
     ],
