@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from testbay.init.project import Finding, Project
-from testbay.init.variable import MODULE, Read, sample_of
+from testbay.init.variable import MODULE, WORDS, Read, sample_of
 
 _OF_TESTS = re.compile(r"Test\w*(Config|Configuration|Settings)$")
 _ENGINE = "django.db.backends.postgresql"
@@ -20,6 +20,16 @@ def needed_to_start(read: Read, project: Project, given: Mapping[str, tuple[str,
     value = quoted(text) if text else _guess(read, project)
     if value:
         yield Finding(key=read.name, value=value, source=f"{read.where} has no default, {file or 'a guess'}")
+
+
+def stand_in(read: Read, project: Project, given: Mapping[str, tuple[str, str]]) -> Iterator[Finding]:
+    """Name PostgreSQL to a program that takes SQLite until a variable, such as SQL_ENGINE, says otherwise."""
+    words = set(read.name.upper().split("_"))
+    if "sqlite" in read.default and WORDS["postgres"] & words and words & {"ENGINE", "BACKEND", "DRIVER", "TYPE"}:
+        said = [project.examples.get(read.name, ("", ""))[0], given.get(read.name, ("", ""))[0]]
+        usual = _ENGINE if read.default.startswith("django.") else ""
+        if value := next((text for text in (*said, usual) if "postg" in text or "psycopg" in text), ""):
+            yield Finding(key=read.name, value=quoted(value), source=f"{read.where} takes SQLite without it")
 
 
 def _guess(read: Read, project: Project) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from testbay.init import runners
+from testbay.init.applied import applied
 from testbay.init.project import Finding, Project
 
 _SQL_FOLDERS = (
@@ -116,6 +117,8 @@ def _sql(project: Project, scripts: Collection[Path]) -> Finding | None:
         files = sorted(whole.glob("*.sql"))
         if not files or whole in scripts or files[0] in scripts or _are_templates(project, folder, files):
             continue
+        if applied(project, [folder / file.name for file in files]):
+            return None
         if folder in folders or (len(files) == 1 and _is_schema(project, folder / files[0].name)):
             more = " …" if len(files) > 1 or folder in folders else ""
             return Finding(key="migrations", value=f'"{folder.as_posix()}"', source=f"{folder / files[0].name}{more}")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from testbay.init.project import Project, Source, once
-from testbay.init.syntax import last, text_of
+from testbay.init.syntax import assignments, calls, last, text_of
 from testbay.init.variable import Read, sample_of
 
 _DSNS = {"PostgresDsn": "postgres", "RedisDsn": "dragonfly", "NatsDsn": "nats"}
@@ -22,10 +22,16 @@ class SettingsClasses:
         nodes = [node for source in project.code for node in source.nodes]
         self._own = re.sub(r"\W", "_", project.name[0]).upper() + "_"
         self._classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
+        self._filled = {name for source in project.code for name in _filled(source)}
 
     def is_settings(self, node: ast.ClassDef) -> bool:
-        """Return whether a class is derived from BaseSettings, directly or through classes of the project."""
-        return any(last(base).endswith("BaseSettings") for one in self._line(node) for base in one.bases)
+        """Return whether a class is derived from BaseSettings, directly or through classes of the project.
+
+        One that a file fills is none: `Settings(**yaml.safe_load(text))` leaves nothing to the environment.
+        """
+        return node.name not in self._filled and any(
+            last(base).endswith("BaseSettings") for one in self._line(node) for base in one.bases
+        )
 
     @cached_property
     def all_fields(self) -> set[ast.AST]:
@@ -84,6 +90,19 @@ class SettingsClasses:
                 yield from self._nested(needed, kind, delimiter, source, depth - 1)
         else:
             yield replace(read, sample="{}")
+
+
+def _filled(source: Source) -> Iterator[str]:
+    """Yield the classes that are made of what a file holds, by name."""
+    loaded = {last(target) for target, value in assignments(source.nodes) if _is_loaded(value)}
+    for call in calls(source.nodes):
+        whole = [word.value for word in call.keywords if word.arg is None]
+        if any(_is_loaded(value) or last(value) in loaded - {""} for value in whole):
+            yield last(call.func)
+
+
+def _is_loaded(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and last(node.func) in ("load", "safe_load", "loads", "full_load")
 
 
 @once

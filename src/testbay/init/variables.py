@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from testbay.init import runners
 from testbay.init.composefiles import Candidate
-from testbay.init.guesses import needed_to_start, quoted
+from testbay.init.guesses import needed_to_start, quoted, stand_in
 from testbay.init.own import PARTS, Own
 from testbay.init.project import Finding, Project, Source
 from testbay.init.reads import reads
@@ -96,6 +96,8 @@ def environment(
                 yield Finding(key=read.name, value=text, source=read.where)
         elif read.required and read.name not in by_itself:
             yield from needed_to_start(read, project, chosen.said)
+        elif "postgres" in needs and read.name not in by_itself:
+            yield from stand_in(read, project, chosen.said)
     for name, (value, file) in given.items():
         unread = Read(name=name, default="", required=False, where="")
         if not (known[name] if name in known else _role(unread, value)):  # an address: of testbay's server

@@ -88,6 +88,16 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
             "A = int(getenv('SIZE'))\nB = getenv('NAMES').split()\nC = environ['SITE_URL']\nint(getenv('X') or 1)",
             'SITE_URL = "http://localhost:9"\nSIZE = "1"\nNAMES = "test"',
         ),
+        (
+            "psycopg",
+            'getenv("SQL_ENGINE", "django.db.backends.sqlite3")',
+            'SQL_ENGINE = "django.db.backends.postgresql"',
+        ),
+        (
+            "psycopg",
+            "class S(BaseSettings):\n    db_host: str\na = yaml.safe_load('a.yml')\nS(**a)\nT(**toml.load(x))",
+            "",
+        ),
         ("psycopg", 'environ["POSTGRES_LOGIN"]', 'POSTGRES_LOGIN = "{postgres.user}"'),
         ("psycopg", 'from playhouse.db_url import connect\nconnect(environ["STORE"])', 'STORE = "{postgres.url}"'),
         (

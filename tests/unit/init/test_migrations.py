@@ -104,3 +104,27 @@ def test_an_option_of_alembic_that_ci_gives_is_kept(project: Project) -> None:
 
     assert found
     assert found.value == '"alembic -c alembic.ini upgrade heads"'
+
+
+RUNNER = "def migrate(c):\n    for file in Path('migrations').glob('*.sql'):\n        c.execute(file.read_text())\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "value"),
+    [
+        ({"app/db.py": RUNNER, "app/main.py": "from app.db import connect, migrate"}, ""),
+        ({"tests/conftest.py": RUNNER}, ""),
+        ({"app/db.py": RUNNER + "migrate(connect())\n"}, '"migrations"'),
+        ({"scripts/db.py": RUNNER, "scripts/a.py": "from scripts.db import migrate"}, '"migrations"'),
+        ({"tests/conftest.py": RUNNER, "migrations/1.sql": "CREATE TABLE IF NOT EXISTS a ();"}, '"migrations"'),
+    ],
+)
+def test_migrations_that_the_program_applies_are_left_to_it(
+    project: Project, files: dict[str, str], value: str
+) -> None:
+    """Applied before, they would fail; a program that is called by hand applies none."""
+    add(project, {"migrations/1.sql": "CREATE TABLE a ();"} | files)
+
+    found = migrations.migrations(Project(root=project.root))
+
+    assert (found.value if found else "") == value
