@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 
-from testbay.init import addresses, appconfig, clients, configurations, dynaconf, settingsfiles
+from testbay.init import addresses, appconfig, clients, configurations, dynaconf, literals, settingsfiles
 from testbay.init.project import ASIDE, Project, Source, once
 from testbay.init.settingsclasses import SettingsClasses, settings_classes
 from testbay.init.syntax import calls, keywords, last, owner, text_of
@@ -164,10 +164,11 @@ def _of_source(
     targets = clients.assigned(source.nodes)
     wanted = _wanted(source.nodes)
     ors = {node.values[0]: text_of(node.values[1]) for node in source.nodes if isinstance(node, ast.BoolOp)}
+    known = dict(literals.constants(source.nodes))
     for node in source.nodes:
         if isinstance(node, ast.ClassDef) and classes.is_settings(node):
             yield from classes.fields(node, source)
-        name = _variable(node, helpers)
+        name = _variable(node, helpers, known)
         if not name:
             continue
         read = Read(
@@ -205,14 +206,20 @@ def _wanted(nodes: list[ast.AST]) -> dict[ast.AST | str, str]:
     return found
 
 
-def _variable(node: ast.AST, helpers: Collection[str]) -> str:
-    """Name the variable that an expression reads; empty if it reads none."""
+def _variable(node: ast.AST, helpers: Collection[str], known: Mapping[str, str]) -> str:
+    """Name the variable that an expression reads; empty if it reads none. `known` are the module's constants."""
     match node:
         case ast.Call():
-            return _name_read(node, helpers)
+            return _name_read(node, helpers, known)
         case ast.Subscript(ctx=ast.Load()) if last(node.value) == "environ":
-            return text_of(node.slice)
+            return _named(node.slice, known)
     return ""
+
+
+def _named(node: ast.expr, known: Mapping[str, str]) -> str:
+    """Evaluate the name of a variable, such as PREFIX + "DB_HOST"; empty if a part is not known."""
+    text = literals.text_of(node, known, defaults=False)
+    return text if text.isidentifier() else ""
 
 
 def _sample(call: ast.Call, wanted: str) -> str:
@@ -232,22 +239,25 @@ def _at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield statement
 
 
-def _name_read(call: ast.Call, helpers: Collection[str]) -> str:
+def _name_read(call: ast.Call, helpers: Collection[str], known: Mapping[str, str]) -> str:
     """Name the variable that a call of os.getenv, environ.get, env (environs, django-environ) or config reads.
 
-    Or that one of the program's own `helpers` reads.
+    Or that one of the program's own `helpers` reads, or an option of Click or Typer.
     """
     name = last(call.func)
     holder = owner(call)
+    if "envvar" in keywords(call):
+        return text_of(keywords(call)["envvar"])
     if name == "config" and holder == "dj_database_url":
         return text_of(keywords(call).get("env", ast.Constant("DATABASE_URL")))
     if holder == "env" and name in _BY_THEMSELVES and not call.args:
         return _BY_THEMSELVES[name]
     of_packages = name in _OF_PACKAGES and (holder == "env" or (not holder and name in ("env", "config")))
-    asked = text_of(call.args[0]) if call.args and (_is_of_os(call) or of_packages or name in helpers) else ""
+    is_read = call.args and (_is_of_os(call) or of_packages or name in helpers)
+    asked = _named(call.args[0], known) if is_read else ""
     # Lower case is for settings, as `config("debug")`; os.getenv("db_host") knows nothing else.
     is_variable = asked.isupper() or (_is_of_os(call) and holder in ("os", "environ"))
-    return asked if asked.isidentifier() and is_variable else ""
+    return asked if is_variable else ""
 
 
 def _prefixed(node: ast.AST, prefix: str) -> Iterator[tuple[ast.AST, str]]:

@@ -21,6 +21,7 @@ _LINE = re.compile(r"\s*\"?([\w.]+)\"?\s*[:=]\s*\"?'?([^\"'#,]+)")
 _TITLE = re.compile(r"\s*\[?(\w+)[\]:]\s*")
 _REFERENCE = re.compile(
     r"\$\{(?:(?P<omega>oc\.env:)|env[:.])?(?P<name>[A-Z][A-Z0-9_]+)(?:(?:,|:-?)(?P<default>[^{}]*))?\}"
+    r"|%\((?P<ini>[A-Z][A-Z0-9_]+)\)s"
 )
 _OVERRULED = re.compile(r"set_main_option|set_section_option|environ|getenv|[Ss]ettings|create_(async_)?engine")
 
@@ -33,7 +34,7 @@ def groups(project: Project) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def reads(project: Project) -> Iterator[Read]:
-    """Find the environment variables that the files refer to: `${oc.env:DB_HOST,localhost}`, `${DB_HOST:-localhost}`.
+    """Find the variables that the files refer to: `${oc.env:DB_HOST,localhost}`, `${DB_HOST:-here}`, `%(DB_HOST)s`.
 
     Only OmegaConf is known to refuse one that is not set.
     """
@@ -42,7 +43,9 @@ def reads(project: Project) -> Iterator[Read]:
             for match in _REFERENCE.finditer(line.partition(" #")[0]):
                 required = bool(match["omega"]) and match["default"] is None
                 default = (match["default"] or "").strip("\"' ")
-                yield Read(name=match["name"], default=default, required=required, where=f"{name}:{number}")
+                yield Read(
+                    name=match["name"] or match["ini"], default=default, required=required, where=f"{name}:{number}"
+                )
 
 
 def _files(project: Project) -> list[str]:

@@ -98,6 +98,8 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
             "class S(BaseSettings):\n    db_host: str\na = yaml.safe_load('a.yml')\nS(**a)\nT(**toml.load(x))",
             "",
         ),
+        ("psycopg", 'P = "A_"\ngetenv(P + "DB_HOST")\nenviron[f"{P}DB_{x}"]', 'A_DB_HOST = "{postgres.host}"'),
+        ("psycopg", '@option("--dsn", envvar="BILL_DSN")\ndef run(dsn): ...', 'BILL_DSN = "{postgres.url}"'),
         ("psycopg", 'environ["POSTGRES_LOGIN"]', 'POSTGRES_LOGIN = "{postgres.user}"'),
         ("psycopg", 'from playhouse.db_url import connect\nconnect(environ["STORE"])', 'STORE = "{postgres.url}"'),
         (
@@ -140,6 +142,7 @@ def test_a_variable_gets_what_the_program_wants(project: Project, packages: str,
     ("text", "line"),
     [
         ("db:\n  host: ${oc.env:DB_HOST,localhost}\n", 'DB_HOST = "{postgres.host}"'),
+        ("host = %(DB_HOST)s:%(asctime)s\n", 'DB_HOST = "{postgres.host}"'),
         ("url: ${PLACE:-postgresql://a:b@localhost/c}\n", 'PLACE = "{postgres.url}"'),
         ("key: ${oc.env:KEY} # of the shop\nmail: ${MAIL_KEY}\nport: ${oc.env:PORT,80}\n", 'KEY = "test"'),
     ],
