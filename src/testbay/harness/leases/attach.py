@@ -142,7 +142,10 @@ def _service(folder: Path, project: Path) -> "Manifest":
             return load_manifest(candidate)
         if candidate == project:
             break
-    return find_service(None, project)
+    todo = (
+        f"have the tests below the folder of one of them, or write a testbay.toml for them: cd {folder} && testbay init"
+    )
+    return find_service(None, project, todo=todo)
 
 
 @contextmanager
