@@ -251,6 +251,15 @@ def _insists_on_rounds(manifest: Manifest, settings: Settings) -> bool:
     return find_spec("scramp") is not None
 
 
+def _outdated(services: dict[str, ComposeService], daemon: docker.Daemon) -> Iterator[str]:
+    """Yield a note for each image of the project's own that is here already: Compose does not build it again."""
+    for service in services.values():
+        made_s = docker.made_s(daemon, service.image) if service.build and service.image else 0
+        if made_s and (newer := containers.newer_than(made_s, service)):
+            again = f"`docker compose build {service.key}` builds it again"
+            yield f"service {service.key!r}: its image {service.image} is older than {newer}; {again}"
+
+
 def _notes(services: dict[str, ComposeService], servers: dict[str, Server], engine: str) -> Iterator[str]:
     """Yield notes for the user: how the services are read, and what this machine's servers lack."""
     for name, service in services.items():

@@ -2,6 +2,10 @@
 
 import gc
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -11,7 +15,7 @@ import pytest
 from testbay import settings
 from testbay.errors import EngineUnavailableError
 from testbay.harness.engines import docker as daemon
-from testbay.harness.stack import choice
+from testbay.harness.stack import choice, request
 from testbay.manifest.compose.reading import ComposeService
 
 SOCKET = "unix:///nowhere/docker.sock"
@@ -143,33 +147,60 @@ def test_engine_that_the_sdk_cannot_reach_is_no_crash(docker: FakeDocker, tmp_pa
     gc.collect()  # the SDK leaves the socket of a failed connection to the collector: let it complain here, not later
 
 
-@pytest.mark.parametrize(
-    ("status", "said", "what"),
-    [
-        (400, "no such image: postgres:: invalid reference format", "'postgres:' is not the name of an image"),
-        (500, "no space left on device", "the Docker engine at tcp://127.0.0.1:{port} answers with an error"),
-    ],
-)
-def test_an_engine_that_refuses_is_not_called_absent(docker: FakeDocker, status: int, said: str, what: str) -> None:
-    """It answers: with its own words, and an empty variable in an image's name is told as such."""
+@contextmanager
+def answering(docker: FakeDocker, status: int, answer: dict[str, str]) -> Iterator[daemon.Daemon]:
+    """An engine that gives every question about an image this answer."""
 
-    class Refuses(BaseHTTPRequestHandler):
+    class Engine(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(json.dumps({"message": said}).encode())
+            self.wfile.write(json.dumps(answer).encode())
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
+    with HTTPServer(("127.0.0.1", 0), Engine) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        found = daemon.find(docker.answers(context=(f"tcp://127.0.0.1:{server.server_port}", "", 0)))
-        with pytest.raises(EngineUnavailableError) as caught:
-            daemon.missing_images(found, ["postgres:"])
+        yield daemon.find(docker.answers(context=(f"tcp://127.0.0.1:{server.server_port}", "", 0)))
         server.shutdown()
 
-    assert (caught.value.what, caught.value.evidence) == (what.format(port=server.server_port), said)
+
+@pytest.mark.parametrize(
+    ("status", "said", "what"),
+    [
+        (400, "no such image: postgres:: invalid reference format", "'postgres:' is not the name of an image"),
+        (500, "no space left on device", "the Docker engine at {address} answers with an error"),
+    ],
+)
+def test_an_engine_that_refuses_is_not_called_absent(docker: FakeDocker, status: int, said: str, what: str) -> None:
+    """It answers: with its own words, and an empty variable in an image's name is told as such."""
+    with answering(docker, status, {"message": said}) as found, pytest.raises(EngineUnavailableError) as caught:
+        daemon.missing_images(found, ["postgres:"])
+
+    assert (caught.value.what, caught.value.evidence) == (what.format(address=found.address), said)
+
+
+@pytest.mark.parametrize(("created", "notes"), [("2026-11-30T10:00:00.1Z", 1), ("2026-11-30T11:00:00Z", 0)])
+def test_an_image_of_the_project_that_is_older_than_its_files_is_said(
+    docker: FakeDocker, tmp_path: Path, created: str, notes: int
+) -> None:
+    """Compose does not build it again: the tests would meet what the Dockerfile made of it last time."""
+    (tmp_path / "Dockerfile").write_text("FROM postgres:16\n")
+    changed = datetime(2026, 11, 30, 10, 30, tzinfo=UTC).timestamp()
+    os.utime(tmp_path / "Dockerfile", (changed, changed))
+    service = ComposeService(key="db", image="own:1", build=True, definition={"build": {"context": str(tmp_path)}})
+    with answering(docker, 200, {"Id": "1", "Created": created}) as found:
+        said = list(request._outdated({"postgres": service}, found))
+
+    older = f"service 'db': its image own:1 is older than {tmp_path / 'Dockerfile'}"
+    assert said == [f"{older}; `docker compose build db` builds it again"][:notes]
+
+
+def test_an_image_that_compose_will_build_is_not_old(docker: FakeDocker) -> None:
+    """It is not here yet."""
+    with answering(docker, 404, {"message": "No such image"}) as found:
+        assert daemon.made_s(found, "own:1") == 0
 
 
 def test_a_path_with_a_folder_of_somebody_elses_is_a_machine_without_docker(monkeypatch: pytest.MonkeyPatch) -> None:

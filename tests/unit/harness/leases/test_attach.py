@@ -8,7 +8,7 @@ from testbay.harness.leases import attach
 
 
 def test_tests_below_no_service_are_told_where_they_may_be(service: Service, project: Path) -> None:
-    """pytest has no name of a service in its command line."""
+    """A command line of pytest has no name of a service."""
     service()
     service(name="billing")
 
