@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from testbay.manifest import placeholders
 from testbay.manifest.targets import Target
-from testbay.production.checks.context import CheckContext
+from testbay.production.checks.context import CONNECTING, CheckContext
 from testbay.production.checks.noanswer import tls_trouble
 
 if TYPE_CHECKING:
@@ -147,6 +147,8 @@ def _reached() -> "type[aiohttp.ClientResponse]":
 
         async def start(self, connection: Any) -> "aiohttp.ClientResponse":
             transport, protocol = connection.transport, connection.protocol
+            if progress := CONNECTING.get():
+                progress.said = ": no answer came"
             now = time.monotonic()
             if protocol is not None and now - born.setdefault(protocol, now) > _OLDEST_S:
                 protocol.force_close()  # when it was answered: the name may lead elsewhere by now, or nowhere

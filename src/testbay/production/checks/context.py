@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,10 @@ class Progress:
     """The progress of an exchange; `said` completes the message of a time-out."""
 
     said: str = ""
+
+
+CONNECTING: ContextVar[Progress | None] = ContextVar("CONNECTING", default=None)
+"""The progress of the request that this task makes, for the client to tell that it is connected."""
 
 
 @asynccontextmanager

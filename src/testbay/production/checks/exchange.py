@@ -14,7 +14,7 @@ from testbay.manifest import placeholders
 from testbay.manifest.exchange import Exchange
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.production.checks.charset import text_of
-from testbay.production.checks.context import CheckContext, FoundError, Progress, Scope, parsed
+from testbay.production.checks.context import CONNECTING, CheckContext, FoundError, Progress, Scope, parsed
 from testbay.production.checks.noanswer import no_answer
 from testbay.production.checks.peer import address, certificate
 
@@ -94,7 +94,8 @@ async def exchange(context: CheckContext, table: Exchange, scope: Scope, progres
     asked = f"{table.method.upper()} {path}"
     began, progress = time.monotonic(), progress or Progress()
     try:
-        progress.said = ": no answer came"
+        progress.said = f": no connection came{', or no TLS' if context.base_url.startswith('https') else ''}"
+        CONNECTING.set(progress)
         response = await _sent(context, table, scope, path)
         body, trouble = await _body(response, progress)
     except zlib.error as error:

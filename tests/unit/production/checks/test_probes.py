@@ -264,6 +264,20 @@ def test_an_address_that_is_silent_hides_no_other(ask: Ask, monkeypatch: pytest.
         )
 
 
+def test_a_host_that_takes_no_connection_is_told_from_an_app_that_hangs(ask: Ask) -> None:
+    """A firewall that drops what comes, or a machine that is gone: nothing of the request was heard."""
+    check = '[[check]]\nid = "a"\nkind = "http"\nget = "/"\nexpect = ["status == 200"]\nattempts = 1\ntimeout = "300ms"'
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        hangs = told(ask(check, port))[1]
+        full.accept()[0].close()
+        with socket.create_connection(("127.0.0.1", port)):
+            gone = told(ask(check, port))[1]
+
+    late = "GET / took longer than 0.3 s"
+    assert (hangs, gone) == (f"{late}: no answer came", f"{late}: no connection came")
+
+
 def test_a_machine_that_is_too_busy_is_no_outage(
     ask: Ask, listen: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
