@@ -7,40 +7,16 @@ from typing import Annotated
 
 from pydantic import Field, Strict
 
-from testbay.harness.run.recordparts import (
-    Attempt,
-    Count,
-    Epoch,
-    Id,
-    Line,
-    Location,
-    Outcome,
-    RecordPart,
-    Seconds,
-    Text,
-)
+from testbay.harness.run.recordparts import Attempt, Count, Id, Line, Reported
 from testbay.text import strict_json
 
 _PHASES = {"setup": "setup_s", "call": "duration_s", "teardown": "teardown_s"}
 _SAID = ("worker", "error", "trace", "location", "reason", "kept")
 
 
-class Fact(RecordPart):
+class Fact(Reported):
     """A line of tests.jsonl: the end of one phase of a test, which has an outcome, or what holds for the session."""
 
-    id: Id = ""
-    attempt: Annotated[Count, Field(ge=1)] = 1
-    when: Line = ""
-    outcome: Outcome | None = None
-    start: Epoch = 0.0
-    duration_s: Seconds = 0.0
-    worker: Line = ""
-    error: Line = ""
-    trace: Text = ""
-    location: Location | None = None
-    sections: list[tuple[Line, Text]] = []
-    reason: Line = ""
-    kept: Line = ""
     planned: list[Id] = []
     counts: dict[Line, Count] | None = None
     unmeasured: list[Line] = []

@@ -150,20 +150,18 @@ class RecordedFault(RecordPart):
         return cls.model_validate({"class": type(error).__name__, **said})
 
 
-class Attempt(RecordPart):
-    """One attempt at a test, with the phase that decided it; `start` is in seconds since 1970.
+class Reported(RecordPart):
+    """The facts about a test at the end of a phase, or of an attempt; `start` is in seconds since 1970.
 
     `location` is file and line in the project, `sections` are titles and texts, `kept` is the folder of its state.
     """
 
-    id: Id
+    id: Id = ""
     attempt: Count = 1
-    outcome: Outcome
+    outcome: Outcome | None = None
     when: Line = ""
     start: Epoch | None = None
-    setup_s: Seconds = 0.0
     duration_s: Seconds = 0.0
-    teardown_s: Seconds = 0.0
     worker: Line = ""
     error: Line = ""
     trace: Text = ""
@@ -171,6 +169,15 @@ class Attempt(RecordPart):
     sections: list[tuple[Line, Text]] = []
     reason: Line = ""
     kept: Line = ""
+
+
+class Attempt(Reported):
+    """One attempt at a test, with the phase that decided it; `duration_s` is of the test itself."""
+
+    id: Id
+    outcome: Outcome
+    setup_s: Seconds = 0.0
+    teardown_s: Seconds = 0.0
 
     @property
     def evidence(self) -> list[tuple[str, str]]:
