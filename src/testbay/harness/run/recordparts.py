@@ -46,27 +46,20 @@ class AsTheyAre:
 AS_THEY_ARE = AsTheyAre()
 
 
-def _strings(info: ValidationInfo) -> Strings:
-    strings: Strings = (info.context or {}).get("strings", AS_THEY_ARE)
-    return strings
+def _by(way: str) -> BeforeValidator:
+    """Pass a string through the reader's method of that name."""
 
+    def passed(value: object, info: ValidationInfo) -> object:
+        strings: Strings = (info.context or {}).get("strings", AS_THEY_ARE)
+        return getattr(strings, way)(value) if isinstance(value, str) else value
 
-def _id(value: object, info: ValidationInfo) -> object:
-    return _strings(info).id(value) if isinstance(value, str) else value
-
-
-def _line(value: object, info: ValidationInfo) -> object:
-    return _strings(info).line(value) if isinstance(value, str) else value
-
-
-def _text(value: object, info: ValidationInfo) -> object:
-    return _strings(info).text(value) if isinstance(value, str) else value
+    return BeforeValidator(passed)
 
 
 Outcome = Literal["passed", "failed", "skipped", "rerun"]  # of an attempt; rerun when another attempt followed
-Id = Annotated[str, BeforeValidator(_id)]
-Line = Annotated[str, BeforeValidator(_line)]
-Text = Annotated[str, BeforeValidator(_text)]
+Id = Annotated[str, _by("id")]
+Line = Annotated[str, _by("line")]
+Text = Annotated[str, _by("text")]
 Location = tuple[Line, Annotated[int, Strict()]]  # file and line
 # A clock that was set meanwhile makes any number of them.
 Seconds = Annotated[float, Strict(), AfterValidator(lambda value: min(max(0.0, value), 1e9))]
