@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ def run_in_place(argv: Sequence[str], *, env: Mapping[str, str], patience_s: flo
 
     overdue = threading.Timer(patience_s, lambda: end([identify(child.pid)] if child else []))
     overdue.daemon = True
-    with _handlers(hand_on):
+    with _handlers(hand_on, ending_signals()):
         child = spawn(argv, env=env, death_signal=signal.SIGTERM)
         for number in early:
             child.send_signal(number)
@@ -88,7 +88,7 @@ def signals_as_errors() -> Iterator[None]:
         received.append(number)
         raise interrupted()
 
-    with _handlers(raise_it):
+    with _handlers(raise_it, ending_signals()):
         try:
             yield
         except BayError:
@@ -128,13 +128,9 @@ def ending_signals() -> list[signal.Signals]:
 @contextmanager
 def ctrl_c_without_a_traceback() -> Iterator[None]:
     """Let Ctrl-C end this process at once while it has nothing to undo: during its imports."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:  # a shell's `&` ignores it, which stays so
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
+    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a shell's `&` ignores it: so it stays
+    with _handlers(signal.SIG_DFL, [signal.SIGINT] if is_usual else []):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -149,23 +145,20 @@ def ctrl_c_for_the_command() -> Iterator[None]:
         if callable(before) and not _in_foreground():
             before(number, frame)
 
-    signal.signal(signal.SIGINT, take)
-    try:
+    with _handlers(take, [signal.SIGINT]):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
 def signals_ignored() -> Iterator[None]:
     """Ignore signals while an interruption would leave something behind."""
-    with _handlers(signal.SIG_IGN):
+    with _handlers(signal.SIG_IGN, ending_signals()):
         yield
 
 
 @contextmanager
-def _handlers(handler: Any) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in ending_signals()}
+def _handlers(handler: Any, numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
