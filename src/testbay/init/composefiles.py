@@ -50,6 +50,8 @@ _OTHER_SERVERS = re.compile(
 )
 _CREATES = re.compile(r"(?i)\b(?:create\s+database|createdb\b[^\n;]*?)\s+[\"\\]*(\w+)")
 _USERS = re.compile(r"(?im)(?:\bcreate\s+(?:role|user)\s+[\"\\]*|^user\s+)(?!if\b|default\b)(\w+)")
+_PASSWORDS = re.compile(r"(?i)\bpassword\s+'([^'$]+)'")
+_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 _SCRIPTS = "/docker-entrypoint-initdb.d"
 
 
@@ -58,11 +60,11 @@ class Candidate:
     """One compose file, or several merged: service and image of each server, or the reason of a refusal.
 
     `is_usual`: `testbay run` takes it without being told. `scripts` are folders of scripts that the server runs when it
-    is created, `mounted` all files that servers are given, `others` services that testbay cannot run itself. `database`
-    is the database that the files create; empty if scripts may make others, or there are several servers. `published`
-    maps servers to the fixed port of this machine at which the files offer them, and the place that says so. `said` are
-    the variables that the files give to the program itself, each with its value and the place. `offered` maps the ports
-    of several servers of a kind to their services.
+    is created, `mounted` all files that servers are given, `given` their variables, `others` services that testbay
+    cannot run itself. `database` is the database that the files create; empty if scripts may make others, or there are
+    several servers. `published` maps servers to the fixed port of this machine at which the files offer them, and the
+    place that says so. `said` are the variables that the files give to the program itself, each with its value and the
+    place. `offered` maps the ports of several servers of a kind to their services.
     """
 
     names: tuple[str, ...] = ()
@@ -71,6 +73,7 @@ class Candidate:
     refused: str = ""
     scripts: tuple[Path, ...] = ()
     mounted: tuple[Path, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict, repr=False)
     others: tuple[str, ...] = ()
     database: str = ""
     published: Mapping[str, tuple[int, str]] = field(default_factory=dict)
@@ -85,12 +88,17 @@ class Candidate:
     @property
     def makes(self) -> set[str]:
         """The databases that the scripts create, as far as their texts say."""
-        return {name for text in _texts(self.scripts) for name in _CREATES.findall(text)}
+        return {name for text in _texts(self.scripts, self.given) for name in _CREATES.findall(text)}
 
     @property
     def users(self) -> set[str]:
         """The users that the scripts create, and those of a mounted list of Redis' users."""
-        return users_in(self.mounted)
+        return users_in(self.mounted, self.given)
+
+    @property
+    def passwords(self) -> set[str]:
+        """The passwords that the scripts give to users."""
+        return {word for text in _texts(self.scripts, self.given) for word in _PASSWORDS.findall(text)}
 
     @property
     def is_at_root(self) -> bool:
@@ -102,14 +110,16 @@ class Candidate:
         return Path(self.names[0]).name in TEST_NAMES
 
 
-def users_in(places: Sequence[Path]) -> set[str]:
+def users_in(places: Sequence[Path], given: Mapping[str, str] | None = None) -> set[str]:
     """Return the users of PostgreSQL that SQL in these files or folders creates, and those of Redis that are listed."""
-    return {name for text in _texts(places) for name in _USERS.findall(text)}
+    return {name for text in _texts(places, given or {}) for name in _USERS.findall(text)}
 
 
-def _texts(places: Sequence[Path]) -> Iterator[str]:
+def _texts(places: Sequence[Path], given: Mapping[str, str]) -> Iterator[str]:
+    """Yield the texts of these files and of those in these folders, with the variables that the server is given."""
     files = [file for place in places for file in ([place] if place.is_file() else sorted(place.glob("*")))]
-    yield from ((read_file(file) or b"").decode(errors="replace") for file in files if file.is_file())
+    for text in ((read_file(file) or b"").decode(errors="replace") for file in files if file.is_file()):
+        yield _VARIABLE.sub(lambda match: given.get(match[1], match[0]), text)
 
 
 def candidates(root: Path, environ: Mapping[str, str]) -> list[Candidate]:
@@ -177,6 +187,7 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         images=images,
         scripts=tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS)),
         mounted=tuple(Path(volume.source) for volume in mounts if not volume.target.startswith("/var/lib/")),
+        given={name: value for service in servers for name, value in service.environment.items()},
         others=tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower())),
         database=_database(servers),
         said={

@@ -24,6 +24,7 @@ def own(project: Project, found: Servers, migrations: Finding | None) -> Own:
     return Own(
         databases={*found.chosen.makes, *found.beside},
         users=found.chosen.users | by_migrations,
+        passwords=found.chosen.passwords,
         keyspaces=_keyspaces(project),
     )
 

@@ -18,10 +18,13 @@ class Own:
 
     databases: Collection[str] = ()
     users: Collection[str] = ()
+    passwords: Collection[str] = ()
     keyspaces: Collection[str] = ()
 
     def keep(self, template: str, address: str) -> str:
         """Keep of an address, or of a database's name, what the server has; the template leads to the main one."""
+        if (template, address) in self._logins:
+            return address
         said = addresses.parts(address)
         user, password, db = said.get("user", ""), said.get("password", ""), said.get("db", "")
         keeps_user = user in self.users and bool(_PLAIN.fullmatch(password))
@@ -34,3 +37,9 @@ class Own:
             template = _LOGIN.sub(f"{user}:{password}", template)
         name = db or address
         return template.replace("{postgres.db}", name) if name in self.databases else template
+
+    @property
+    def _logins(self) -> set[tuple[str, str]]:
+        """The parts of a login, each a variable of its own: DB_USER and DB_PASSWORD."""
+        passwords = {("{postgres.password}", word) for word in self.passwords if _PLAIN.fullmatch(word)}
+        return passwords | {("{postgres.user}", user) for user in self.users}

@@ -229,6 +229,22 @@ def test_an_address_keeps_what_the_server_has_of_its_own(
     assert [line.value.strip('"') for line in draft.env if line.key == "APP_URL"] == [led]
 
 
+def test_the_parts_of_a_login_that_a_script_makes_are_kept(project: Project) -> None:
+    """As the documentation of PostgreSQL's image shows it: with the variables of the container."""
+    compose = SCRIPT.replace("POSTGRES_PASSWORD: x", "POSTGRES_PASSWORD: x, DOCS: docs, WORD: pw")
+    script = "psql <<-EOSQL\nCREATE USER $DOCS WITH PASSWORD '${WORD}';\nCREATE DATABASE $DOCS OWNER $DOCS;\nEOSQL"
+    app = "D = env('DB_HOST', 'h'), env('DB_USER', 'docs'), env('DB_PASS', 'pw'), env('DB_NAME', 'docs')"
+
+    made = manifest.draft(add(project, {"compose.yaml": compose, "s/a.sh": script, "app.py": app}), {})
+
+    assert {line.key: line.value for line in made.env} == {
+        "DB_HOST": '"{postgres.host}"',
+        "DB_USER": '"docs"',
+        "DB_PASS": '"pw"',
+        "DB_NAME": '"docs"',
+    }
+
+
 @pytest.mark.parametrize(
     ("test", "said"),
     [
