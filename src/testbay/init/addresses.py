@@ -131,6 +131,12 @@ def _most_named(addresses: Iterable[FixedAddress], needs: Collection[str]) -> di
     return found
 
 
+def of_settings(project: Project) -> Iterator[FixedAddress]:
+    """Find the addresses in settings files, where they refer to variables those of the defaults."""
+    for where, named in settingsfiles.groups(project, defaults=True):
+        yield from _of_settings(named, where)
+
+
 def _of_settings(named: Mapping[str, str], where: str) -> Iterator[FixedAddress]:
     for text in named.values():
         yield from of_text(text, where)

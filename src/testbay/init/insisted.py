@@ -21,12 +21,14 @@ _DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")
 def insisted(project: Project, needs: Collection[str], *, defaults: bool = False) -> dict[str, FixedAddress]:
     """Find the local address of each of these servers in conftest.py, tests and configurations for tests.
 
-    With `defaults`, addresses made of defaults of environment variables count as well.
+    With `defaults`, addresses made of defaults of environment variables count as well, also those of settings files.
     """
     found: dict[str, FixedAddress] = {}
     shared = addresses.constants(project, defaults=defaults)
     of_tests = _of_tests(project, shared, defaults=defaults)
-    for address in (*_of_pytest_env(project), *_of_dotenv(project), *of_tests, *_of_classes(project, shared)):
+    of_files = addresses.of_settings(project) if defaults else ()
+    places = (*_of_pytest_env(project), *_of_dotenv(project), *of_tests, *_of_classes(project, shared), *of_files)
+    for address in places:
         if address.need in needs and address.is_local:
             found.setdefault(address.need, address)
     return found

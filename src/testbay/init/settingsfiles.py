@@ -22,30 +22,39 @@ _TITLE = re.compile(r"\s*\[?(\w+)[\]:]\s*")
 _REFERENCE = re.compile(
     r"\$\{(?:(?P<omega>oc\.env:)|env[:.])?(?P<name>[A-Z][A-Z0-9_]+)(?:(?:,|:-?)(?P<default>[^{}]*))?\}"
     r"|%\((?P<ini>[A-Z][A-Z0-9_]+)\)s"
+    r"|\benv_var\(\s*['\"](?P<dbt>[A-Z][A-Z0-9_]+)['\"](?:\s*,\s*['\"]?(?P<else>[^'\")]*)['\"]?)?\s*\)"
 )
+_FILTER = re.compile(r"\{\{ *|(\| *\w+)? *\}\}")  # what Jinja has around an expression
 _OVERRULED = re.compile(r"set_main_option|set_section_option|environ|getenv|[Ss]ettings|create_(async_)?engine")
 
 
-def groups(project: Project) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield groups of keys on neighbouring lines, each with the place of the first one."""
+def groups(project: Project, *, defaults: bool = False) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield groups of keys on neighbouring lines, each with the place of the first one.
+
+    With `defaults`, what refers to a variable has the default that stands beside it.
+    """
     for name in _files(project):
         if name.rpartition("/")[2] != _ALEMBIC or name in fixed_for_alembic(project):
-            yield from _of_json(name, project.text(name)) if name.endswith(".json") else _of(name, project.text(name))
+            text = project.text(name)
+            text = _FILTER.sub("", _REFERENCE.sub(_default, text)) if defaults else text
+            yield from _of_json(name, text) if name.endswith(".json") else _of(name, text)
 
 
 def reads(project: Project) -> Iterator[Read]:
-    """Find the variables that the files refer to: `${oc.env:DB_HOST,localhost}`, `${DB_HOST:-here}`, `%(DB_HOST)s`.
+    """Find the variables that files refer to: `${oc.env:DB_HOST,localhost}`, `${DB:-x}`, `%(DB)s`, `env_var('DB')`.
 
-    Only OmegaConf is known to refuse one that is not set.
+    Only OmegaConf and dbt are known to refuse one that is not set.
     """
     for name in _files(project):
         for number, line in enumerate(project.text(name).splitlines(), 1):
             for match in _REFERENCE.finditer(line.partition(" #")[0]):
-                required = bool(match["omega"]) and match["default"] is None
-                default = (match["default"] or "").strip("\"' ")
-                yield Read(
-                    name=match["name"] or match["ini"], default=default, required=required, where=f"{name}:{number}"
-                )
+                refuses = (match["omega"] and match["default"] is None) or (match["dbt"] and match["else"] is None)
+                named = match["name"] or match["ini"] or match["dbt"]
+                yield Read(name=named, default=_default(match), required=bool(refuses), where=f"{name}:{number}")
+
+
+def _default(match: re.Match[str]) -> str:
+    return (match["default"] or match["else"] or "").strip("\"' ")
 
 
 def _files(project: Project) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.init.conftest import add
 
-from testbay.init import servers, variables
+from testbay.init import manifest, servers, variables
 from testbay.init.project import Project
 
 PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
@@ -144,6 +144,8 @@ def test_a_variable_gets_what_the_program_wants(project: Project, packages: str,
         ("db:\n  host: ${oc.env:DB_HOST,localhost}\n", 'DB_HOST = "{postgres.host}"'),
         ("host = %(DB_HOST)s:%(asctime)s\n", 'DB_HOST = "{postgres.host}"'),
         ("url: ${PLACE:-postgresql://a:b@localhost/c}\n", 'PLACE = "{postgres.url}"'),
+        ("""port: "{{ env_var('PG_PORT', '5432') | int }}"\nenv_var(x)\n""", 'PG_PORT = "{postgres.port}"'),
+        ("""key: '{{ env_var("KEY") }}'\n""", 'KEY = "test"'),
         ("key: ${oc.env:KEY} # of the shop\nmail: ${MAIL_KEY}\nport: ${oc.env:PORT,80}\n", 'KEY = "test"'),
     ],
 )
@@ -152,6 +154,18 @@ def test_variables_of_settings_files_are_led(project: Project, text: str, line: 
     found = add(project, {"conf/db/shop.yaml": text, "app.py": "import omegaconf"})
 
     assert [f"{one.key} = {one.value}" for one in variables.environment(found, {"postgres": ""})] == [line]
+
+
+def test_the_database_beside_variables_of_a_settings_file_is_made(project: Project) -> None:
+    """With the login that is the variables' default."""
+    port = """port: "{{ env_var('W_PORT', '5432') | int }}"\nuser: ${W_USER:-me}\npassword: pw\ndbname: shop"""
+    text = f"""type: postgres\nhost: "{{{{ env_var('W_HOST', 'localhost') }}}}"\n{port}\n"""
+    found = add(project, {"profiles.yml": text, "app.py": "x = 1", "requirements.txt": "psycopg"})
+
+    made = manifest.draft(found, {})
+
+    login = ('      POSTGRES_USER: "me"', '      POSTGRES_PASSWORD: "pw"', '      POSTGRES_DB: "shop"')
+    assert {*login} <= {*servers.compose_text(made.servers, made.logins).splitlines()}
 
 
 def test_the_file_of_variables_of_a_task_is_set(project: Project) -> None:
