@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from testbay import masking
 from testbay.manifest import placeholders
@@ -93,6 +95,14 @@ class CheckContext:
         with suppress(ValueError):
             return URL(self.base_url).raw_host or ""
         return ""
+
+    @property
+    def is_proxied(self) -> bool:
+        """Whether the environment names a proxy that leads to the target."""
+        with suppress(ValueError):  # of brackets without an IPv6 address
+            home = urlsplit(self.base_url)
+            return not self.direct and not proxy_bypass(home.hostname or "") and home.scheme in getproxies()
+        return False
 
     def names(self, **more: Any) -> dict[str, Any]:
         """The values that a condition can name: `more`, the run's id and the expected commit."""

@@ -6,6 +6,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from testbay.manifest.exchange import Exchange
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.production.checks.charset import text_of
 from testbay.production.checks.context import CONNECTING, CheckContext, FoundError, Progress, Scope, parsed
-from testbay.production.checks.noanswer import no_answer
+from testbay.production.checks.noanswer import no_answer, no_proxy
 from testbay.production.checks.peer import address, certificate
 
 if TYPE_CHECKING:
@@ -92,16 +93,21 @@ async def exchange(context: CheckContext, table: Exchange, scope: Scope, progres
 
     path = placeholders.filled_path(table.path, scope)
     asked = f"{table.method.upper()} {path}"
-    began, progress = time.monotonic(), progress or Progress()
+    began, progress, unconnected = time.monotonic(), progress or Progress(), _unconnected(context)
     try:
-        progress.said = f": no connection came{', or no TLS' if context.base_url.startswith('https') else ''}"
+        progress.said = unconnected
         CONNECTING.set(progress)
         response = await _sent(context, table, scope, path)
         body, trouble = await _body(response, progress)
     except zlib.error as error:
         raise FoundError("fail", f"{asked}: its gzip body is broken: {error}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
+        hung_up = isinstance(error, aiohttp.ServerDisconnectedError) and progress.said == unconnected
+        if hung_up and context.is_proxied:  # the proxy did, when it was asked for the way to the target
+            raise no_proxy(asked) from None
         raise no_answer(asked, error, host=context.host or None) from None
+    if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and context.is_proxied:
+        raise no_proxy(asked)
     return Response(
         asked=asked,
         status=response.status,
@@ -113,6 +119,12 @@ async def exchange(context: CheckContext, table: Exchange, scope: Scope, progres
         peer=getattr(response, "peer", None),
         tls=getattr(response, "secure", None),
     )
+
+
+def _unconnected(context: CheckContext) -> str:
+    """Say what is missing while there is no connection, for a time-out."""
+    way = " by way of the proxy" if context.is_proxied else ""
+    return f": no connection came{way}{', or no TLS' if context.base_url.startswith('https') else ''}"
 
 
 async def _sent(context: CheckContext, table: Exchange, scope: Scope, path: str) -> "aiohttp.ClientResponse":

@@ -11,10 +11,14 @@ from testbay.production.checks.context import FoundError, unresolved
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _UNSENDABLE = {"InvalidURL", "InvalidURI"}
-_PROXIES = {"ClientProxyConnectionError", "ClientHttpProxyError", "InvalidProxy", "ProxyError", "InvalidProxyStatus"}
+_PROXIES = {
+    *("ClientProxyConnectionError", "ClientHttpProxyError"),
+    *("InvalidProxy", "InvalidProxyMessage", "InvalidProxyStatus", "ProxyError"),
+}
 _CLEARER = {  # than the library's own words
     "Got more than": "its headers are too long",
     "[None]": "the connection was closed in the handshake",
+    "did not receive a valid HTTP response": "the connection was closed, or what came is not HTTP",
     "Server disconnected": "the connection was closed before there was one",
     "Not enough data": "the connection was closed in the middle of it",
     "Connection reset": "the connection was reset",
@@ -54,6 +58,8 @@ def _reason(causes: list[BaseException]) -> str:
     error = type(causes[0])
     if "InvalidURL" in {base.__name__ for base in error.__mro__}:  # its words may hold a password
         return "invalid address: the target's, or that of the proxy which HTTP_PROXY or HTTPS_PROXY names"
+    if error.__name__ == "ClientHttpProxyError":  # with a status that says that the target is at fault
+        return f"the proxy answers for it, with status {getattr(causes[0], 'status', 0)}"
     text = next(filter(None, (str(getattr(cause, "message", cause)) for cause in causes)), "")
     text = " ".join(word for word in text.split() if word != "^")  # the parser draws
     text = next((clear for words, clear in _CLEARER.items() if words in text), text)

@@ -196,10 +196,11 @@ WEBSOCKET = '[[check]]\nid = "echo"\nkind = "websocket"\nurl = "/"\nattempts = 1
         ("http://127.0.0.1:9", ("error", NO_PROXY)),
         ("http://u:pa55word@nowhere.invalid", ("error", NO_PROXY)),
         ("http://127.0.0.1:{407}", ("error", NO_PROXY)),
-        ("http://127.0.0.1:{502}", ("fail", "no answer: No")),
+        ("http://127.0.0.1:{502}", ("fail", "no answer: the proxy answers for it, with status 502")),
+        ("http://127.0.0.1:{000}", ("error", NO_PROXY)),
         ("u:pa55word@127.0.0.1:9", ("error", f"cannot be sent: {NO_ADDRESS}")),
     ],
-    ids=["refused", "unknown", "login", "bad-gateway", "no-address"],
+    ids=["refused", "unknown", "login", "bad-gateway", "hangs-up", "no-address"],
 )
 def test_a_proxy_that_does_not_work_is_no_outage(
     ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch, proxy: str, found: tuple[str, str]
@@ -208,7 +209,8 @@ def test_a_proxy_that_does_not_work_is_no_outage(
 
     def refuse(client: socket.socket) -> None:
         client.recv(65536)
-        client.sendall(f"HTTP/1.1 {proxy[-4:-1]} No\r\nContent-Length: 0\r\n\r\n".encode())
+        if "000" not in proxy:
+            client.sendall(f"HTTP/1.1 {proxy[-4:-1]} No\r\nContent-Length: 0\r\n\r\n".encode())
 
     address = f"http://127.0.0.1:{listen(refuse)}" if "{" in proxy else proxy
     monkeypatch.setenv("HTTPS_PROXY", address)
@@ -217,6 +219,14 @@ def test_a_proxy_that_does_not_work_is_no_outage(
 
     assert (http.verdict, http.said.removeprefix("GET /: ")) == found
     assert (stream.verdict, "pa55word" in f"{http}{stream}") == (found[0], False)
+
+
+def test_a_proxy_that_wants_a_login_is_no_outage(ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without TLS its refusal comes in the place of the target's answer."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{listen(Answers({}, status=407))}")
+    found = only(ask('[target.here]\nbase_url = "http://shop.invalid"\n' + HEALTH + "attempts = 1\n"))
+
+    assert (found.verdict, found.said) == ("error", f"GET /: {NO_PROXY}")
 
 
 def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
