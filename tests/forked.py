@@ -84,6 +84,7 @@ def plugins(without: Sequence[str]) -> dict[str, ModuleType]:
         if plugin.name not in without:
             plugin.load()
     sys.meta_path.remove(hook)
+    importlib.import_module("_pytest.junitxml").bin_xml_escape("")  # compiles its expression once
     rewritten = _take_out()
     sys.modules.update(ours)
     return rewritten
