@@ -49,9 +49,9 @@ class Slot(Protocol):
 
 
 class Landlord(Protocol):
-    """Gives out the slots of one server to one process."""
+    """Gives out the slots of one server to one process. A subclass needs only `slot`."""
 
-    shared: str  # what its slots have in common, in words; empty if nothing
+    shared: str = ""  # what its slots have in common, in words; empty if nothing
 
     def slot(self, number: int) -> Slot:
         """Make a new slot.
@@ -62,9 +62,11 @@ class Landlord(Protocol):
 
     def has_room(self) -> bool:
         """Return whether the server has room for a spare slot."""
+        return True
 
     def close(self) -> None:
-        """Close the landlord, after all slots."""
+        """Close the landlord, after all slots, which have closed what they opened."""
+        return
 
 
 class SlotContext(NamedTuple):
@@ -82,7 +84,7 @@ class SlotContext(NamedTuple):
     another: Callable[[int], int]
 
 
-class Undivided:
+class Undivided(Landlord):
     """The landlord of a server that cannot be divided: every lease has all of it."""
 
     def __init__(self, endpoint: Endpoint, shared: str) -> None:
@@ -91,13 +93,6 @@ class Undivided:
 
     def slot(self, number: int) -> "Everything":  # noqa: ARG002 - there is only one
         return Everything(self._endpoint)
-
-    def has_room(self) -> bool:
-        """Return whether another slot fits: it takes no room."""
-        return True
-
-    def close(self) -> None:
-        """Do nothing: nothing was opened."""
 
 
 class Everything:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from testbay.harness import world
 from testbay.harness.dependencies.dragonfly.server import SHARED, ask, log_in, probe, receive, send
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.dependencies.slots import Returned, SlotContext, Steps
+from testbay.harness.dependencies.slots import Landlord, Returned, SlotContext, Steps
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.world import patience
 
@@ -31,23 +31,14 @@ _COUNTED = re.compile(r"cmdstat_(\S+?):calls=(\d+)")
 _LASTING = ("acl", "client|pause", "config|set", "debug", "function", "module", "replicaof", "slaveof", "shutdown")
 
 
-class OwnServers:
+class OwnServers(Landlord):
     """The landlord of native servers, which are cheap: every slot is a server, and so has its own channels."""
-
-    shared = ""
 
     def __init__(self, context: SlotContext) -> None:
         self._context = context
 
     def slot(self, number: int) -> "OwnServer":
         return OwnServer(self._context, number)
-
-    def has_room(self) -> bool:
-        """A server takes a few MB: there is always room."""
-        return True
-
-    def close(self) -> None:
-        """Do nothing: each slot has ended its server."""
 
 
 class _Part:
@@ -162,7 +153,7 @@ class OwnServer(_Part):
             self._context.unserve(self._name)
 
 
-class Databases:
+class Databases(Landlord):
     """The landlord of one shared server: numbered databases, which separate keys and nothing else."""
 
     shared = SHARED
@@ -172,13 +163,6 @@ class Databases:
 
     def slot(self, number: int) -> "Keyspace":
         return Keyspace(replace(self._context.endpoint, db=str(number)))
-
-    def has_room(self) -> bool:
-        """Return whether the server has another database: their number is fixed."""
-        return True
-
-    def close(self) -> None:
-        """Do nothing: each slot has closed its connection."""
 
 
 class Keyspace(_Part):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.nats.jetstream import Session, UnansweredError, create_stream, delete_stream
 from testbay.harness.dependencies.nats.server import ANSWER_LIMIT_S, OVERSEER, login_as
-from testbay.harness.dependencies.slots import Returned, SlotContext, Steps
+from testbay.harness.dependencies.slots import Landlord, Returned, SlotContext, Steps
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.world import patience
 
@@ -26,23 +26,14 @@ _LIST = Call("$JS.API.STREAM.LIST", {"offset": 0})
 _GONE_WITHIN_S = 0.25  # a connection whose client has just closed it is seen for another moment
 
 
-class Accounts:
+class Accounts(Landlord):
     """The landlord: the server's configuration has an account for every lease number."""
-
-    shared = ""
 
     def __init__(self, context: SlotContext) -> None:
         self._context = context
 
     def slot(self, number: int) -> "Account":
         return Account(self._context, number)
-
-    def has_room(self) -> bool:
-        """All accounts exist from the start."""
-        return True
-
-    def close(self) -> None:
-        """Do nothing: each slot has closed its connections."""
 
 
 class Account:
