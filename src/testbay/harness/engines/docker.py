@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -148,18 +147,6 @@ def image_id(daemon: Daemon, image: str) -> str:
     """Return the image's id, which differs from that of a later image of the same name."""
     with daemon.client() as client:
         return str(client.images.get(image).id)
-
-
-def made_s(daemon: Daemon, image: str) -> float:
-    """Return when an image was made, in seconds since 1970; 0 if it is not on this machine."""
-    from docker.errors import ImageNotFound
-
-    with daemon.client() as client:
-        try:
-            created = str(client.images.get(image).attrs["Created"])
-        except ImageNotFound:
-            return 0.0
-    return datetime.fromisoformat(f"{created[:19]}+00:00").timestamp()
 
 
 def pull(daemon: Daemon, image: str, progress: Callable[[str], None]) -> None:

@@ -139,15 +139,6 @@ def image_of(service: ComposeService) -> str:
     return f"{BUILT}{digest[:16]}"
 
 
-def newer_than(made_s: float, service: ComposeService) -> Path | None:
-    """Return the Dockerfile of a service, or a file that it copies, if that was changed after this time."""
-    build = service.definition.get("build") or {}
-    dockerfile = Path(str(build.get("context") or "."), str(build.get("dockerfile") or "Dockerfile"))
-    copied = [Path(volume.source) for volume in service.built.copied]
-    files = [dockerfile, *copied, *(file for folder in copied if folder.is_dir() for file in folder.rglob("*"))]
-    return next((file for file in files if file.is_file() and file.stat().st_mtime > made_s), None)
-
-
 def _mount(volume: Volume) -> str:
     source = volume.source or "an unnamed volume"
     return f"{source}:{volume.target}"

@@ -225,6 +225,7 @@ def decide(
         docker_host=choice.daemon.address if choice.daemon and choice.daemon.address.startswith("unix:") else "",
         notices=(
             *_left_out(selection, choice.engine),
+            *(_not_built(services, choice.daemon) if choice.daemon else ()),
             *_notes(services, servers, choice.engine),
             *passwords.notes(manifest, services, helpers, choice.engine),
         ),
@@ -251,13 +252,11 @@ def _insists_on_rounds(manifest: Manifest, settings: Settings) -> bool:
     return find_spec("scramp") is not None
 
 
-def _outdated(services: dict[str, ComposeService], daemon: docker.Daemon) -> Iterator[str]:
-    """Yield a note for each image of the project's own that is here already: Compose does not build it again."""
-    for service in services.values():
-        made_s = docker.made_s(daemon, service.image) if service.build and service.image else 0
-        if made_s and (newer := containers.newer_than(made_s, service)):
-            again = f"`docker compose build {service.key}` builds it again"
-            yield f"service {service.key!r}: its image {service.image} is older than {newer}; {again}"
+def _not_built(services: dict[str, ComposeService], daemon: docker.Daemon) -> Iterator[str]:
+    """Yield a note for each image of the project's own that is here already: as Compose, testbay takes it as it is."""
+    own = {service.image: service.key for service in services.values() if service.build and service.image}
+    for name in own.keys() - docker.missing_images(daemon, [*own]):
+        yield f"service {own[name]!r}: its image {name} is here and not built again; `docker compose build` does that"
 
 
 def _notes(services: dict[str, ComposeService], servers: dict[str, Server], engine: str) -> Iterator[str]:

@@ -2,13 +2,12 @@
 
 import gc
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -17,6 +16,7 @@ from testbay.errors import EngineUnavailableError
 from testbay.harness.engines import docker as daemon
 from testbay.harness.stack import choice, request
 from testbay.manifest.compose.reading import ComposeService
+from testbay.manifest.load import load_manifest
 
 SOCKET = "unix:///nowhere/docker.sock"
 # What each real CLI answers, by sub-command: standard output, standard error, exit code.
@@ -148,7 +148,7 @@ def test_engine_that_the_sdk_cannot_reach_is_no_crash(docker: FakeDocker, tmp_pa
 
 
 @contextmanager
-def answering(docker: FakeDocker, status: int, answer: dict[str, str]) -> Iterator[daemon.Daemon]:
+def answering(docker: FakeDocker, status: int, answer: dict[str, Any]) -> Iterator[daemon.Daemon]:
     """An engine that gives every question about an image this answer."""
 
     class Engine(BaseHTTPRequestHandler):
@@ -181,26 +181,21 @@ def test_an_engine_that_refuses_is_not_called_absent(docker: FakeDocker, status:
     assert (caught.value.what, caught.value.evidence) == (what.format(address=found.address), said)
 
 
-@pytest.mark.parametrize(("created", "notes"), [("2026-11-30T10:00:00.1Z", 1), ("2026-11-30T11:00:00Z", 0)])
-def test_an_image_of_the_project_that_is_older_than_its_files_is_said(
-    docker: FakeDocker, tmp_path: Path, created: str, notes: int
+@pytest.mark.parametrize(("status", "notes"), [(200, 1), (404, 0)])
+def test_a_built_image_that_is_taken_as_it_is_is_said(
+    docker: FakeDocker, tmp_path: Path, status: int, notes: int
 ) -> None:
-    """Compose does not build it again: the tests would meet what the Dockerfile made of it last time."""
+    """Compose builds it only where it is not there: the tests may meet what the Dockerfile made of it last time."""
+    environment = "environment: {POSTGRES_PASSWORD: x}"
+    (tmp_path / "compose.yml").write_text(f"services:\n  db: {{image: 'own:1', build: ., {environment}}}\n")
     (tmp_path / "Dockerfile").write_text("FROM postgres:16\n")
-    changed = datetime(2026, 11, 30, 10, 30, tzinfo=UTC).timestamp()
-    os.utime(tmp_path / "Dockerfile", (changed, changed))
-    service = ComposeService(key="db", image="own:1", build=True, definition={"build": {"context": str(tmp_path)}})
-    with answering(docker, 200, {"Id": "1", "Created": created}) as found:
-        said = list(request._outdated({"postgres": service}, found))
+    (tmp_path / "testbay.toml").write_text("service = 'shop'\nneeds = ['postgres']\n")
+    with answering(docker, status, {"Id": "1", "message": "none"}) as found:
+        environ = docker.environ | {"TESTBAY_CACHE_DIR": str(tmp_path / "cache"), "DOCKER_HOST": found.address}
+        asked = request.decide(load_manifest(tmp_path), tmp_path, settings.load(engine="compose", environ=environ))
 
-    older = f"service 'db': its image own:1 is older than {tmp_path / 'Dockerfile'}"
-    assert said == [f"{older}; `docker compose build db` builds it again"][:notes]
-
-
-def test_an_image_that_compose_will_build_is_not_old(docker: FakeDocker) -> None:
-    """It is not here yet."""
-    with answering(docker, 404, {"message": "No such image"}) as found:
-        assert daemon.made_s(found, "own:1") == 0
+    said = "service 'db': its image own:1 is here and not built again; `docker compose build` does that"
+    assert asked.notices == (said,)[:notes]
 
 
 def test_a_path_with_a_folder_of_somebody_elses_is_a_machine_without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
