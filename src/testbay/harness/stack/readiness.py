@@ -15,6 +15,7 @@ from testbay.logs import tail
 
 # Slowly from one to the other: a warm start is over after ten questions, and waits half a pause too long on average.
 _FIRST_POLL_S, _LAST_POLL_S, _POLL_GROWTH = 0.005, 0.02, 1.05
+_LIMITED = ("NOPERM", "Permissions Violation")  # of Redis and of NATS: the login is right
 _REFUSALS_LAST_S = 1.0  # an image may take the login it starts with back within a moment
 
 Progress = Callable[[str], None]
@@ -96,12 +97,13 @@ def _refused(stack: Awaited, name: str, answer: str) -> NotReadyError:
     who = f"user {endpoint.user!r}" if endpoint.user else "a client without a user name"
     where = f", database {endpoint.db!r}" if name == "postgres" else ""
     service = stack.request.services[name].key
+    why, todo = "is not the one its server knows", "correct the file, or the image"
+    if any(word in answer for word in _LIMITED):
+        why, todo = "may not do there what testbay does", "give the tests a user who may do everything there"
     return NotReadyError(
         f"{stack.request.called(name)} refuses {who}{where}: {answer}",
-        why=f"the login of service {service!r} in {stack.request.compose.path} "
-        + ("may not do there what testbay does" if "NOPERM" in answer else "is not the one its server knows")
-        + "; waiting changes nothing",
-        todo="`testbay compose` shows each value and where it comes from; correct the file, or the image",
+        why=f"the login of service {service!r} in {stack.request.compose.path} {why}; waiting changes nothing",
+        todo=f"`testbay compose` shows each value and where it comes from; {todo}",
         evidence=_last_words(stack, name),
     )
 
