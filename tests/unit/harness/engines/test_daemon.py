@@ -190,7 +190,7 @@ def test_a_built_image_that_is_taken_as_it_is_is_said(
     (tmp_path / "compose.yml").write_text(f"services:\n  db: {{image: 'own:1', build: ., {environment}}}\n")
     (tmp_path / "Dockerfile").write_text("FROM postgres:16\n")
     (tmp_path / "testbay.toml").write_text("service = 'shop'\nneeds = ['postgres']\n")
-    with answering(docker, status, {"Id": "1", "message": "none"}) as found:
+    with answering(docker, status, {"Id": "1", "message": "No such image"}) as found:
         environ = docker.environ | {"TESTBAY_CACHE_DIR": str(tmp_path / "cache"), "DOCKER_HOST": found.address}
         asked = request.decide(load_manifest(tmp_path), tmp_path, settings.load(engine="compose", environ=environ))
 
