@@ -185,7 +185,7 @@ def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
     if found.over:
         text = f"# Laid over {found.chosen.name} for the tests, which want this database.\nservices:\n  {found.over}:\n"
         given = [] if found.beside else ["    environment:", *_given(logins["postgres"])]
-        return text + "\n".join([*given, *_granted(found.beside), *_script(found.beside), ""])
+        return text + "\n".join([*given, *_granted(found), *_script(found), ""])
     lines = [
         "# The servers of the tests, with or without Docker: testbay's embedded engine reads this file, too.",
         "services:",
@@ -194,19 +194,26 @@ def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
         name = found.name(need)
         lines += [f"  {name}:", f"    image: {found.images.get(need) or _IMAGES[name]}"]
         lines += ["    environment:", *_login(logins.get(need)), f"      {_SORTING}"] if need == "postgres" else []
-        lines += _granted(found.beside) if need == "postgres" else []
+        lines += _granted(found) if need == "postgres" else []
         lines += ["    command: -js"] if need == "nats" else []
-    return "\n".join([*lines, *_script(found.beside)]) + "\n"
+    return "\n".join([*lines, *_script(found)]) + "\n"
 
 
-def _granted(databases: Sequence[str]) -> list[str]:
-    where = "        target: /docker-entrypoint-initdb.d/tests.sql"
-    return ["    configs:", "      - source: tests_database", where] if databases else []
+def _granted(found: Servers) -> list[str]:
+    name = "zz-tests.sql" if found.chosen.scripts else "tests.sql"  # behind the project's own, which may make it
+    where = f"        target: /docker-entrypoint-initdb.d/{name}"
+    return ["    configs:", "      - source: tests_database", where] if found.beside else []
 
 
-def _script(databases: Sequence[str]) -> list[str]:
-    content = " ".join(f"CREATE DATABASE {json.dumps(db)};" for db in databases).replace("$", "$$")
-    return ["configs:", "  tests_database:", f"    content: {content}"] if databases else []
+def _script(found: Servers) -> list[str]:
+    if not found.beside:
+        return []
+    made = [f"CREATE DATABASE {json.dumps(db)};" for db in found.beside]
+    if found.chosen.scripts:  # a loop in one of them may make it, too
+        unless = "SELECT FROM pg_database WHERE datname ="
+        pairs = zip(made, found.beside, strict=True)
+        made = [f"SELECT '{create}' WHERE NOT EXISTS ({unless} '{db}')\\gexec" for create, db in pairs]
+    return ["configs:", "  tests_database:", "    content: |", *(f"      {line}".replace("$", "$$") for line in made)]
 
 
 def _login(fixed: FixedAddress | None) -> list[str]:

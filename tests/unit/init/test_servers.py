@@ -74,7 +74,7 @@ def test_a_database_named_after_the_programs_own_is_made(project: Project, compo
 
     text = servers.compose_text(draft.servers, draft.logins)
     beside = (made,) if made else ()
-    assert (draft.servers.beside, f'content: CREATE DATABASE "{made}";' in text) == (beside, bool(made))
+    assert (draft.servers.beside, f'      CREATE DATABASE "{made}";' in text) == (beside, bool(made))
 
 
 @pytest.mark.parametrize("text", ['{"database": f"{s.name}_test"}', 'connect(dbname=s.name + "_test")'])
@@ -227,6 +227,19 @@ def test_an_address_keeps_what_the_server_has_of_its_own(
     draft = manifest.draft(add(project, named | files), {})
 
     assert [line.value.strip('"') for line in draft.env if line.key == "APP_URL"] == [led]
+
+
+def test_a_database_that_a_script_may_make_is_made_unless_it_is_there(project: Project) -> None:
+    """A loop over names is not read; the file is the last that the server runs."""
+    script = "for db in stats; do createdb -U $POSTGRES_USER $db; done"
+    app = "D = getenv('DB_URL', 'postgresql://h/app'), getenv('STATS_DB_URL', 'postgresql://h/stats')"
+
+    made = manifest.draft(add(project, {"compose.yaml": SCRIPT, "s/a.sh": script, "app.py": app}), {})
+
+    text = servers.compose_text(made.servers, made.logins)
+    assert "target: /docker-entrypoint-initdb.d/zz-tests.sql" in text
+    assert """SELECT 'CREATE DATABASE "stats";' WHERE NOT EXISTS (SELECT FROM pg_database WHERE""" in text
+    assert "datname = 'stats')\\gexec\n" in text
 
 
 def test_the_parts_of_a_login_that_a_script_makes_are_kept(project: Project) -> None:
