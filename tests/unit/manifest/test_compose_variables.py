@@ -139,3 +139,14 @@ def test_pwd_is_where_compose_is_called(tmp_path: Path, called: str, folder: str
 
     made = reader.read([tmp_path / "compose.yml"], environ)
     assert made.services[0].environment["AT"] == os.path.normpath(tmp_path / folder)
+
+
+@pytest.mark.parametrize(("called", "named"), [("..", "{folder}/ci.env"), (".", "ci.env"), ("/elsewhere", "ci.env")])
+def test_env_files_of_the_shell_begin_where_compose_is_called(tmp_path: Path, called: str, named: str) -> None:
+    """Not beside the compose file, when that lies in a folder below."""
+    (tmp_path / "compose.yml").write_text("services: {db: {image: x, environment: {A: $A}}}")
+    (tmp_path / "ci.env").write_text("A=ci\n")
+    environ = {"PWD": os.path.normpath(tmp_path / called), "COMPOSE_ENV_FILES": named.format(folder=tmp_path.name)}
+
+    made = reader.read([tmp_path / "compose.yml"], environ)
+    assert made.services[0].environment["A"] == "ci"

@@ -45,9 +45,15 @@ def read(files: Sequence[Path], environ: Mapping[str, str], cache_dir: Path | No
 
 
 def _called_from(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment with `PWD` set to the folder where Compose would be called: the project's, or one above."""
+    """The environment with `PWD` set to the folder where Compose would be called: the project's, or one above.
+
+    There COMPOSE_ENV_FILES begins, too, although the `.env` files are looked for beside the compose file.
+    """
     here = environ.get("PWD", "")
-    return environ if here and folder.is_relative_to(here) else {**environ, "PWD": str(folder)}
+    called = here if here and folder.is_relative_to(here) else str(folder)
+    named = [Path(called, name) for name in environ.get("COMPOSE_ENV_FILES", "").split(",") if name]
+    found = all(file.is_file() for file in named)
+    return {**environ, "PWD": called} | ({"COMPOSE_ENV_FILES": ",".join(map(str, named))} if named and found else {})
 
 
 def _with_variables_of_the_caller(files: Sequence[Path], environ: Mapping[str, str]) -> Mapping[str, str]:
