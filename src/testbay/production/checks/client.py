@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 from testbay.manifest import placeholders
@@ -66,6 +67,7 @@ def open_context(plan: ContextOptions) -> tuple[CheckContext, str]:
         deadline=time.monotonic() + plan.within_s,
         client=client(_connector(tls, plan.keep_alive_s), direct=direct),
         direct=direct,
+        is_proxied=not direct and _has_proxy(base_url),
         tls=tls,
         secrets=_secrets(plan, target, base_url),
     )
@@ -89,6 +91,13 @@ def _secrets(plan: ContextOptions, target: Target, base_url: str) -> set[str]:
 def _is_local(base_url: str) -> bool:
     with suppress(ValueError):  # of brackets without an IPv6 address: the check cannot run, and says so
         return urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
+    return False
+
+
+def _has_proxy(url: str) -> bool:
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        return parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
     return False
 
 

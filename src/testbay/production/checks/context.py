@@ -11,8 +11,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from testbay import masking
 from testbay.manifest import placeholders
@@ -63,9 +61,10 @@ class Passed:
 class CheckContext:
     """The context of one run of checks.
 
-    `secrets` grows with captured values; `deadline` is on the monotonic clock. `direct` means without a proxy; `tls`
-    knows the trusted certificates; `commit` is the one that the gate found running. `cookies` are the values that the
-    target set in one attempt: with them anyone could go on with its session.
+    `secrets` grows with captured values; `deadline` is on the monotonic clock. `direct` means without a proxy, and
+    `is_proxied` that the environment names one; `tls` knows the trusted certificates; `commit` is the one that the gate
+    found running. `cookies` are the values that the target set in one attempt: with them anyone could go on with its
+    session.
     """
 
     base_url: str = field(repr=False)  # may hold a password
@@ -78,6 +77,7 @@ class CheckContext:
     deadline: float
     client: "aiohttp.ClientSession"
     direct: bool
+    is_proxied: bool = False
     tls: ssl.SSLContext
     secrets: set[str] = field(default_factory=set, repr=False)
     commit: str = ""
@@ -95,14 +95,6 @@ class CheckContext:
         with suppress(ValueError):
             return URL(self.base_url).raw_host or ""
         return ""
-
-    @property
-    def is_proxied(self) -> bool:
-        """Whether the environment names a proxy that leads to the target."""
-        with suppress(ValueError):  # of brackets without an IPv6 address
-            home = urlsplit(self.base_url)
-            return not self.direct and not proxy_bypass(home.hostname or "") and home.scheme in getproxies()
-        return False
 
     def names(self, **more: Any) -> dict[str, Any]:
         """The values that a condition can name: `more`, the run's id and the expected commit."""
@@ -170,7 +162,7 @@ async def deadline(what: str, timeout_s: float, until: float = math.inf, *, host
     Raises:
         FoundError: It took longer: `fail`, or `error` when the run was over, or when that says nothing of the host.
     """
-    left_s, starved_s = until - time.monotonic(), loop.starved_s()
+    left_s, starved_s = until - time.monotonic(), loop.starved_lately_s()
     limit, progress = asyncio.timeout(max(0.0, min(timeout_s, left_s))), Progress()
     try:
         async with limit:

@@ -1,6 +1,7 @@
 """The event loop of checks: tries the addresses of a host as browsers do, and knows what it waits for."""
 
 import asyncio
+import math
 import socket
 import threading
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 _THREADS = 256  # for Docker's command; each is made when it is needed
 _NEXT_ADDRESS_S = 0.25  # RFC 8305: when the next address is tried beside the one that is silent
+_LATELY_S = 0.1
 _SCHEDULE = Path("/proc/thread-self/schedstat")
 
 
@@ -23,6 +25,7 @@ class CheckLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="checks"))
         self._looked_up: Counter[Any] = Counter()
+        self._starved = -math.inf, 0.0
 
     async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
         """Connect; one address that is silent, such as IPv6 without a way there, does not hide the others."""
@@ -60,6 +63,13 @@ class CheckLoop(asyncio.SelectorEventLoop):
     def is_looking_up(self, host: str) -> bool:
         return self._looked_up[host] > 0
 
+    def starved_lately_s(self) -> float:
+        now, (then, found_s) = self.time(), self._starved
+        if now - then > _LATELY_S:
+            found_s = starved_s()
+            self._starved = now, found_s
+        return found_s
+
 
 def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
     """Run a coroutine to its end in a loop of its own."""
@@ -71,6 +81,12 @@ def is_looking_up(host: str) -> bool:
     """Return whether the system was asked for the addresses of a host, and has not answered."""
     loop = asyncio.get_running_loop()
     return isinstance(loop, CheckLoop) and loop.is_looking_up(host)
+
+
+def starved_lately_s() -> float:
+    """Return `starved_s` as it was a moment ago: each check begins with it, and to ask the system takes some time."""
+    loop = asyncio.get_running_loop()
+    return loop.starved_lately_s() if isinstance(loop, CheckLoop) else starved_s()
 
 
 def starved_s() -> float:
