@@ -94,7 +94,11 @@ def _name_of(folder: Path) -> str:
 
 
 def compose_files(manifest: "Manifest", project: Path, environ: Mapping[str, str]) -> list[Path]:
-    """The compose files: the service's own choice, else those that Compose finds nearest above the manifest."""
+    """The compose files: the service's own choice, else those that Compose finds nearest above the manifest.
+
+    Where the project has none for its tests, those beside the manifest come first: of a repository of several
+    programs, each with its servers.
+    """
     if manifest.compose:
         named = [manifest.compose] if isinstance(manifest.compose, str) else manifest.compose
         return [manifest.root / name for name in named]
@@ -102,7 +106,10 @@ def compose_files(manifest: "Manifest", project: Path, environ: Mapping[str, str
 
     nearest = find_project(manifest.root)
     folder = nearest if nearest.is_relative_to(project) else project
-    return reader.find(folder, environ) or [project / TEST_FILE]
+    found = reader.find(folder, environ)
+    if "COMPOSE_FILE" not in environ and not any(file.name in TEST_NAMES for file in found):
+        found = reader.find(manifest.root, environ) or found
+    return found or [project / TEST_FILE]
 
 
 def find_service(

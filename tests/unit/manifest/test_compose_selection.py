@@ -6,6 +6,8 @@ from testbay.errors import ManifestError
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.reading import ComposeFile
 from testbay.manifest.compose.selection import Selection, found, select
+from testbay.manifest.load import load_manifest
+from testbay.manifest.project import compose_files
 
 STACK = """
 services:
@@ -127,3 +129,20 @@ def test_advice_for_a_missing_server_names_none_that_is_another(tmp_path: Path, 
         select(reading, ["postgres"])
 
     assert refused.value.todo.startswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("present", "taken"),
+    [
+        (["docker-compose.yml", "services/a/compose.yaml"], "services/a/compose.yaml"),
+        (["docker-compose.yml", "services/b/compose.yaml"], "docker-compose.yml"),
+        (["docker-compose.test.yml", "services/a/compose.yaml"], "docker-compose.test.yml"),
+    ],
+)
+def test_a_service_has_servers_of_its_own(tmp_path: Path, present: list[str], taken: str) -> None:
+    """In services/ beside others, unless the project has a file for its tests."""
+    for name in (*present, "services/a/testbay.toml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('service = "a"\n' * name.endswith(".toml"))
+
+    assert compose_files(load_manifest(tmp_path / "services/a"), tmp_path, {}) == [tmp_path / taken]
