@@ -22,7 +22,7 @@ WORD = (
 )
 ACCOUNT = r"[\w.$@\\-]+"
 NAMED = re.compile(
-    rf"(?P<lead>\b(?:[Uu]ser(?:name)?|USER|account|tenant|customer|login) )'?{WORD}"
+    rf"(?P<lead>\b(?:[Uu]ser(?:name)?|USER|account|tenant|customer|login):? )'?{WORD}"
     rf"|(?P<for>\bfor )(?!user |invalid ){ACCOUNT}(?= from [\d(])"
 )
 """Names of people stand without quotes, and look like words."""

@@ -19,7 +19,7 @@ ROW = re.compile(
 
 def unpacked(text: str) -> list[str]:
     """The records of a line that is a bundle, each as JSON; else the line itself."""
-    if not (text.startswith(OPENINGS) or ("[{" in text[:40] and LIST.match(text))):
+    if text[:1] != "{" or not (text.startswith(OPENINGS) or ("[{" in text[:40] and LIST.match(text))):
         return [text]
     try:
         found = json.loads(text)

@@ -42,7 +42,7 @@ def _said(row: Crash, lines: Sequence[str]) -> dict[str, str]:
     """The groups of the lines that say something; what is said first counts."""
     found: dict[str, str] = {}
     for at, text in enumerate(lines):
-        match = row.says.match(text) if at or row.above else row.begins.match(text)
+        match = row.says.match(text) if at or row.above or row.block else row.begins.match(text)
         if match:
             found = {name: value for name, value in match.groupdict().items() if value} | found
     return found

@@ -229,7 +229,7 @@ ROWS = (
     _row(
         "command line tools",
         "efFwWIND",
-        r"(?P<word>error|fatal|Fatal|FAILED|[Ww]arning|Info|Notice|Debug): "
+        r"(?P<word>error|fatal|Fatal|FAILED|[Ww]arning|Info|Notice|Debug)(?:\[\w{1,40}\])?: "
         r"(?!(?i:0|none|null|nil|no|false|undefined|uncaught)\b)(?=\S)",
         {"e": "error", "FAILED": "error", "f": "critical", "F": "critical", "w": "warning", "W": "warning", "": "info"},
     ),

@@ -53,7 +53,9 @@ FENCE = re.compile(r"[\]\s:|)>/,;*-]*")
 LOCATION = re.compile(
     r"(?:\[([\w.:$-]+)\]:? |([\w.$-]+(?::[\w<>.]+)?(?::\d+)?)(?: - |: | \| |\s+-\s+)|([a-z_]\w*(?:\.\w+)+):?\s+)"
 )
-FAR_LOGGER = re.compile(r"(?:[^\s\[\]]*\d[^\s\[\]]* |[\w/.-]+ (?=[^\[]*\d[^\[]*\[)){1,8}\[([a-z]\w*(?:\.\w+){2,})\] ")
+FAR_LOGGER = re.compile(
+    r"(?=[^\[\d]*\d)(?:(?:(?=[^\s\[\]]*\d)[^\s\[\]]++|[\w/.-]++) ){1,8}\[([a-z]\w*(?:\.\w+){2,})\] "
+)
 """Whose request it was stands before the logger: Jira's user, session and path."""
 HEAD_CHARS = 200
 THROWN = ("Error: ", "Exception: ")
@@ -65,6 +67,8 @@ LOGFMT, LOGFMT_ERROR = (
     )
     for names in ("msg|message|event", "err|error")
 )
+NAMED_TIME = re.compile(r"(?:[a-z][\w.-]{1,30} ){1,2}(?=\d{4}[-/]\d\d[-/]\d\d[ T]|\d{14}\b)")
+"""Who writes, and the name of what it works on, before the time."""
 PLACED = re.compile(r"(?:[\w.-]{1,40}: )?[^\s:]*\.\w{1,8}:\d+(?::\d+)?: ")
 FIELDS = re.compile(r"\w+=\"")
 SUFFIX = re.compile(r"\s{4,}[\w.<>-]+\.py:\d+\s*$")
@@ -134,11 +138,19 @@ def _unknown(text: str) -> Header | None:
             return Header(None, text[end:].lstrip(" \t"), time=time)
     elif text[0] in heads.LEVELS and (head := heads.first(text)):
         return _made(head.level, text, head.end, head.time)
-    if head := heads.timeless(text):
-        made = _made(head.level, text, head.end, None)
-        placed = bool(PLACED.match(text, 0, head.end))
-        return replace(made, logger=head.logger or made.logger, alone=placed or not head.logger, placed=placed)
-    return None
+    return _timeless(text)
+
+
+def _timeless(text: str) -> Header | None:
+    """A record that begins with names, or has no time at all."""
+    if (named := NAMED_TIME.match(text)) and (inner := header_of(text[named.end() :])) and inner.level:
+        return replace(inner, logger=inner.logger or named[0].strip())
+    head = heads.timeless(text)
+    if head is None:
+        return None
+    made = _made(head.level, text, head.end, None)
+    placed = bool(PLACED.match(text, 0, head.end))
+    return replace(made, logger=head.logger or made.logger, alone=placed or not head.logger, placed=placed)
 
 
 def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
@@ -199,10 +211,10 @@ def _placed(text: str, at: int) -> tuple[str | None, int]:
     if spring := SPRING.match(text, at):
         return spring[1], spring.end()
     place = None if colon or dashed else LOCATION.match(text, at)
-    if far := FAR_LOGGER.match(text, at, at + HEAD_CHARS):
-        return far[1], far.end()
     if place and (not basic or ":" not in place[0].rstrip(": ")) and not place[0].endswith(THROWN):
         return place[1] or place[2] or place[3], place.end()
+    if not basic and " [" in text[at : at + HEAD_CHARS] and (far := FAR_LOGGER.match(text, at, at + HEAD_CHARS)):
+        return far[1], far.end()
     if basic:
         name, separator, _ = text[at:].partition(":")
         if separator and " " not in name:

@@ -31,7 +31,7 @@ ZONE = r"(?: ?(?:Z|[A-Z]{3,4}|[+-]\d\d:?\d\d|[AP]M|[+-]\d{3})(?![\w:]))?"
 TIME = (
     rf"(?:(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?{DATE}(?:[T _:|@.-]|, |\]\[| --? )"
     rf"(?:{CLOCK}|\d\d:\d\d(?=\s)){ZONE}(?: \d{{4}}(?![\w:.]))?|{CLOCK}{ZONE}"
-    rf"|\d{{1,2}}:\d\d ?[AP]M|\d{{10}}(?:\.\d{{1,9}})?|\d+\.\d{{3,9}}s(?=\]))"
+    rf"|\d{{1,2}}:\d\d ?[AP]M|\d{{14}}(?:\.\d{{1,9}})?|\d{{10}}(?:\.\d{{1,9}})?|\d+\.\d{{3,9}}s(?=\]))"
 )
 BRACKETS = r"(?:\[[^\[\]\"]{0,60}\]|\{[^{}\"]{0,40}\}|\([^()\"]{0,40}\))"
 STAMP = re.compile(rf"(?:(?:{BRACKETS}|\d+[ :]) ?){{0,4}}?[\[(<]*[ @]*(?P<time>{TIME})[\])>]*(?![\w.])")
@@ -55,6 +55,8 @@ FIELD = (
 CALM = r"(?!\s*(?i:0|none|null|nil|no|false)\s*(?:$|[,;.)\]|]))"
 FIRSTS = "".join(sorted({letter for word in KNOWN for letter in (word[0], word[0].upper())}))
 FOREIGN = _either(word.upper() for word in JAVA.split())
+LOCAL = "Fehler|Warnung|Erreur|Errore|Avertissement|Advertencia|Avviso|Ошибка|Предупреждение|错误|警告|エラー"
+"""Nouns that begin no sentence of a log: they need no delimiter behind a time."""
 KEY = r"(?=[lLsSpP])(?i:level|lvl|severity|sev|prio|priority|loglevel)\s?[:=]\s?[\"']?"
 WITHIN = rf"\[[^\[\]\"']{{0,80}}[\s,:|](?P<within>{WORDS})(?=[\s,:|(\]])[^\[\]\"]{{0,120}}\]"
 OPENS_TIME, LEVELS = "0123456789[({<@", FIRSTS + "DIWEFCNVTX"
@@ -69,7 +71,7 @@ MARK = (
     rf"|(?=[{FIRSTS}])(?:(?P<upper>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|\d+\[|$)"
     rf"|(?P<said>{WORDS})(?:\(\d+\))?(?=\s?[:|!/;]{CALM}|\t|\s-\s|\s{{2}}|\s['\[(]"
     r"|\s[\w./-]+(?:\[\d+\]| :| \[|:\d+:\s)|\s[A-Z]\w*:\s|\s\d{3,5}(?: \(\w+\))?:\s))"
-    rf"|[A-Z]{{3,}}_(?P<compound>{CAPITALS})(?=[\s\]:])|(?=[A-Z]{{3,6}}\d{{3,5}}(?P<ident>[IWEFC])[:\s])"
+    rf"|(?=[FWEA\u041e\u041f\u9519\u8b66\u30a8])(?P<local>{LOCAL})(?=\s)|[A-Z]{{3,}}_(?P<compound>{CAPITALS})(?=[\s\]:])|(?=[A-Z]{{3,6}}\d{{3,5}}(?P<ident>[IWEFC])[:\s])"
     rf"|{KEY}(?:[A-Z]+_)?(?P<keyed>{WORDS})(?![A-Za-z_])|[A-Za-z]\w{{0,40}}+[.-](?P<channel>{CAPITALS})(?=[\s\]:|)/>,;(\[-]|$)"
     rf"|(?=[a-z]{{3,8}}[0-7]?\.[a-z]+\s)(?:kern|user|mail|daemon|auth|authpriv|syslog|lpr|news|uucp|cron|ftp|local[0-7])\.(?P<facility>{WORDS})(?=\s)"
     r"|(?P<short>[DIWEFCNVT])(?=[!>]|\s\|\s|:?\s+[\[(<{]|\s{2}|\s[\w./-]{1,60}[:.(\[]|\s[A-Z]{2,}\s)"
@@ -89,7 +91,7 @@ TIMELESS = re.compile(
     rf"(?:(?=[{FIRSTS}])(?:(?P<upper>{CAPITALS})(?=[\]:|)>]|\s[-|]\s|\s{{2}}|\s\*\*:)"
     rf"|(?P<said>{WORDS})(?:\s[A-Z]{{1,5}}\d{{1,6}})?(?=:\s{CALM}))"
     rf"|[A-Z]\w{{0,40}}+-(?:[A-Z]+-)?(?P<channel>{CAPITALS})(?= \*\*:)|[\[<(](?P<boxed>{WORDS})[\])>])"
-    rf"|#*[\[<(](?P<alone>{WORDS}|EE|WW|II)(?:[#/(][^\]\[>]{{0,60}})?[\])>]"
+    rf"|[^\w\s\[\]<>()\"']{{0,3}}\s?[\[<(](?P<alone>{WORDS}|EE|WW|II)(?:[#/(][^\]\[>]{{0,60}})?[\])>]"
     rf"|(?=\[[^\[\]]*\d){WITHIN}|\[[^\[\]\"']{{0,80}}[\s,:|](?P<last>{CAPITALS})\]"
     rf"|\"(?P<quoted>{WORDS})\",\"(?:[^\"]*\",\")*|(?P<padded>{CAPITALS}) +(?=[\w:.]+ +> )"
     rf"|(?P<bare>[EWIN]|{FOREIGN})(?=: \S)"

@@ -93,8 +93,10 @@ class Joiner:
         text = line.text
         if text[:1] in (" ", "\t", "#") and (text.lstrip().startswith("at ") or frames.HINT.search(text)):
             return True
-        is_worded = not self.headered and words.may_tell(text)
-        return is_worded or words.hinted(text) or bool(crashes.begun(text))
+        if words.hinted(text) or crashes.begun(text):
+            return True
+        is_timed = line.stamped or line.time is not None
+        return not self.headered and words.may_tell(text) and words.tells(text, stamped=is_timed)
 
     def _record(self, line: Line, header: Header) -> None:
         """A header begins a record and ends the one before."""

@@ -111,6 +111,11 @@ PREFIXES = (
         re.compile(r"\[[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}\](?: |$)"),
     ),
     Prefix(
+        "a tag, glued to fields that name themselves",
+        "[",
+        re.compile(r"\[\w{1,20}\](?=(?:time|ts|level|lvl)=|\{\")"),
+    ),
+    Prefix(
         "Ray",
         "(",
         re.compile(r"\((?:(?P<service>[\w.]+) )?pid=(?P<worker>\d+)(?:, ip=[\w.:]+)?\)(?: |$)"),

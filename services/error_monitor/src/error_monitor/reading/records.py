@@ -17,7 +17,7 @@ from error_monitor.reading.times import iso
 
 TEXTS = (
     "message", "event", "msg", "log", "MESSAGE", "line", "textPayload", "text", "short_message", "body", "@m", "@mt",
-    "@message", "renderedmessage", "messagetemplate", "resultdescription",
+    "@message", "renderedmessage", "messagetemplate", "resultdescription", "outerMessage",
 )  # fmt: skip
 LEVELS = (
     "level", "levelname", "severity", "log.level", "log_level", "loglevel", "lvl", "level_name", "severityText",
@@ -40,7 +40,7 @@ KINDS = (
 SAID = ("error.message", "exception.message", "exc_value", "errorMessage", "err.message")
 CAUSES = ("error", "err", "exception", "panic", "attr.message", *SAID)
 """What Go's loggers, and others, say beside the message: the error itself."""
-DETAILS = ("context", "extra", "fields", "data", "meta", "record")
+DETAILS = ("context", "extra", "fields", "data", "meta", "record", "details", "detail")
 """Where loggers put what a call adds to its message."""
 OUTCOMES = ("status", "outcome", "result", "resultType", "conclusion", "state", "action_status", "record.status")
 FAILED = re.compile(r"(?i:failed|failure|error|errored|exception|timeout|timed[ _-]?out|crashed)$")
@@ -175,6 +175,8 @@ def _level(flat: Mapping[str, Any]) -> str | None:
     """The level by its name or number. GELF counts as syslog does; MongoDB writes a letter."""
     if isinstance(number := flat.get("level"), int) and 0 <= number < len(PRIORITIES):
         return (NEXTCLOUD if "reqId" in flat else PRIORITIES)[number]
+    if isinstance(number := flat.get("severityLevel"), int) and 0 <= number <= 4:  # Application Insights'
+        return ("debug", "info", "warning", "error", "critical")[number]
     if "msg" in flat and "ctx" in flat and isinstance(letter := flat.get("s"), str):
         return LETTERS.get(letter[:1])
     if isinstance(status := flat.get("status"), int) and status < 500 and "level" not in flat:
@@ -285,7 +287,7 @@ def _pairs(listed: Any) -> dict[str, Any]:
 def _first(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
     """The first field that holds a short text or a number."""
     for name in names:
-        if text := _text(fields.get(name)):
+        if name in fields and (text := _text(fields[name])):
             return text[:200]
     return None
 

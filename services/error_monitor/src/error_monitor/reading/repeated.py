@@ -77,10 +77,15 @@ def _rest(record: Open, line: Line, header: Header) -> str | None:
     first, text = record.lines[0].text, line.text
     if foreign.STACK.match(header.message) or (record.header and _announced(record, record.header, header)):
         return text if header.alone else header.message
+    if "  " not in text:
+        return None
     if (said := LOGCAT.match(text)) and first.startswith(f"{said[0]}{header.logger}"):
         return header.message
+    said_at = len(text) - len(header.message) if text.endswith(header.message) else HEAD_CHARS
     for run in INDENT.finditer(text, 1, HEAD_CHARS):
         at = run.start()
+        if run.end() < said_at:
+            continue
         if DIGIT.sub("0", first[:at]) != DIGIT.sub("0", text[:at]):
             break
         if 0 < len(first) - len(first[at:].lstrip(" ")) - at <= len(run[0]) - DEEPER:

@@ -28,7 +28,7 @@ def failure_of(value: Any) -> Failure | None:
         value = [value]
     if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
         return None
-    return _chained(value, 0) if _kind(value[0]) or "Exception" in value[0] else None
+    return _chained(value, 0) if _kind(_lower(value[0])) else None
 
 
 def of_json(text: str) -> Failure | None:
@@ -41,9 +41,7 @@ def of_json(text: str) -> Failure | None:
 
 def _chained(stacks: Sequence[Mapping[str, Any]], depth: int) -> Failure:
     """The exception that propagated comes first, what it came from follows."""
-    stack = stacks[0]
-    if "Exception" in stack:  # Nextcloud's fields
-        stack = {name.lower(): value for name, value in stack.items()}
+    stack = _lower(stacks[0])
     stacks = [*stacks, *_inner(stack)] if len(stacks) == 1 else stacks
     more = len(stacks) > 1 and depth < CAUSES
     errors = stack.get("syntax_error")
@@ -64,6 +62,11 @@ def _inner(stack: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The exception that one holds as what it came from."""
     found = next((value for name in INNER if isinstance(value := stack.get(name), dict)), None)
     return [found] if found and _kind(found) else []
+
+
+def _lower(stack: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fields as most name them: Nextcloud and Cloudflare write capitals."""
+    return stack if _kind(stack) else {name.lower(): value for name, value in stack.items()}
 
 
 def _members(stack: Mapping[str, Any], depth: int) -> list[Failure]:

@@ -21,11 +21,11 @@ DATE = (
     r"(?:(?P<y>\d{4})[-/.](?P<m>\d\d?)[-/.](?P<d>\d\d?)|(?P<one>\d\d?)(?P<dash>[-/.])(?P<two>\d\d?)(?P=dash)(?P<three>\d{4}|\d\d)"
     rf"|(?P<dd>\d\d?)[- /](?P<mon>{MONTH})(?:[- /](?P<yy>\d{{4}}))?"
     rf"|(?P<name>{MONTH})[ /-](?P<day>[ \d]?\d)(?:,? (?P<year>\d{{4}}))?|(?P<full>\d{{8}})|(?P<short>\d{{6}})"
-    r"|(?P<month>\d\d)-?(?P<last>\d\d))"
+    r"|(?P<glued>\d{8})(?=\d{6})|(?P<month>\d\d)-?(?P<last>\d\d))"
 )
 CLOCK = r"(?P<hour>\d\d?)(?P<colon>[:.]?)(?P<minute>\d\d)(?P=colon)(?P<second>\d\d)(?:[.,:](?P<fraction>\d{1,9}))?"
 MOMENT = re.compile(
-    rf"(?<![\w.-])[A-Z]?{DATE}{BETWEEN}{CLOCK}(?![\d:])(?: ?(?P<half>[AP]M))?"
+    rf"(?<![\w.-])[A-Z]?{DATE}(?:{BETWEEN}|(?<=\d{{8}})(?=\d{{6}}(?!\d))){CLOCK}(?![\d:])(?: ?(?P<half>[AP]M))?"
     rf"(?: ?(?P<zone>{ZONE})(?![\w:]))?(?: (?P<after>\d{{4}})(?![\w:.]))?"
 )
 EPOCH = re.compile(r"\d{10}(?:\.\d+)?$|\d{13}(?:\.\d+)?$|\d{16}$|\d{19}$")
@@ -89,7 +89,7 @@ def _dates(found: re.Match[str], this: int) -> Iterator[tuple[int, int, int]]:
         yield int(found["y"]), int(found["m"]), int(found["d"])
     elif found["one"]:
         yield from _numbers(found)
-    elif text := found["full"] or found["short"]:
+    elif text := found["full"] or found["short"] or found["glued"]:
         yield (int(text[:-4]) + (2000 if len(text) == len("yymmdd") else 0), int(text[-4:-2]), int(text[-2:]))
     elif found["month"]:
         yield from ((year, int(found["month"]), int(found["last"])) for year in (this, this - 1))

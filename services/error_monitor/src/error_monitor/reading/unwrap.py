@@ -129,7 +129,10 @@ class Unwrapper:
 def _unfold(line: Line) -> None:
     """Make lines of their own of the stack that stands in one line with what it is of."""
     if line.text[0] not in " \t":
-        line.text, *rest = FLAT.split(line.text)
+        text, *rest = FLAT.split(line.text)
+        if len(rest) == 1 and text.endswith(":"):
+            return  # the head of each line of a stack
+        line.text = text
         line.rest = (*(f"   {call}" for call in rest), *line.rest)
 
 
