@@ -138,9 +138,8 @@ def _called_at_import(project: Project) -> set[str]:
     functions: dict[str, list[ast.stmt]] = {}
     reached: list[ast.stmt] = []
     for source in project.code + project.tests:
-        for node in source.nodes:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                functions.setdefault(node.name, []).extend(_at_import(node.body))
+        for name, body in _callable(source):
+            functions.setdefault(name, []).extend(_at_import(body))
         if source.tree and source.path.parts[0] not in ASIDE:
             reached += _at_import(source.tree.body)
     called: set[str] = set()
@@ -151,12 +150,22 @@ def _called_at_import(project: Project) -> set[str]:
     return called
 
 
+def _callable(source: Source) -> Iterator[tuple[str, list[ast.stmt]]]:
+    """Yield the functions, each with its body, and the classes with that of `__init__`."""
+    for node in source.nodes:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name, node.body
+        elif isinstance(node, ast.ClassDef):
+            methods = (one for one in node.body if isinstance(one, ast.FunctionDef))
+            yield from ((node.name, one.body) for one in methods if one.name == "__init__")
+
+
 def _of_source(
     source: Source, classes: SettingsClasses, helpers: Mapping[str, bool], called: Collection[str]
 ) -> Iterator[Read]:
     if source.tree is None or not any(word in source.text for word in (*_WORDS, *helpers)):
         return
-    bodies = [node.body for node in source.nodes if isinstance(node, ast.FunctionDef) and node.name in called]
+    bodies = [body for name, body in _callable(source) if name in called]
     run = [statement for body in (source.tree.body, *bodies) for statement in _at_import(body)]
     at_import = {node for statement in run for node in ast.walk(statement)}
     declared = _declared(source.nodes)

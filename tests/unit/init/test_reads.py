@@ -37,12 +37,13 @@ def test_what_a_function_reads_that_runs_at_import_is_required(project: Project)
     """A test that says `config = load_config()` cannot be collected without it; one branch may not be taken."""
     config = "class Db:\n    def of(env):\n        return env.str('DB_NAME')\n\n\ndef load():\n    env = Env()\n"
     config += "    if env.str('MODE', ''):\n        env.str('KEY')\n    return env.str('TOKEN'), Db.of(env)\n"
+    config += "class Own:\n    def __init__(self):\n        self.key = environ['OWN_KEY']\n\n\nown = Own()\n"
     lazy = "def later(env):\n    return env.str('LATER')\n"
 
     found = reads(add(project, {"conf.py": config + lazy, "tests/test_a.py": "from conf import load\nc = load()"}))
 
-    assert {read.name for read in found if read.required} == {"TOKEN", "DB_NAME"}
-    assert {read.name for read in found} == {"TOKEN", "DB_NAME", "MODE", "KEY", "LATER"}
+    assert {read.name for read in found if read.required} == {"TOKEN", "DB_NAME", "OWN_KEY"}
+    assert {read.name for read in found if not read.required} == {"MODE", "KEY", "LATER"}
 
 
 def test_fields_of_pydantic_settings_are_variables(project: Project) -> None:
