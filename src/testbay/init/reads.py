@@ -32,7 +32,7 @@ def reads(project: Project) -> list[Read]:
     found: dict[str, Read] = {}
     classes = settings_classes(project)
     helpers = dict(pair for source in project.code for pair in _helpers(source))
-    called = _called_at_import(project)
+    called, begin = _called_at_import(project), _of_starlette(project)
     for read in dynaconf.reads(project):
         found.setdefault(read.name, read)
     besides = [s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.is_test]
@@ -40,7 +40,7 @@ def reads(project: Project) -> list[Read]:
     for source in [*project.code, *besides]:
         # A test may set what it tries; the program imports no script for CI, and no test the settings of a deployment.
         tries = source.path.parts[0] in ASIDE or (source.is_test and not source.is_conftest)
-        for one in _of_source(source, classes, helpers, called):
+        for one in _of_source(source, classes, helpers, called, begin):
             read = replace(one, required=False) if tries or _is_of_deployment(project, source) else one
             known = found.get(read.name)
             if known is None or (read.default and not known.default):
@@ -58,6 +58,12 @@ def reads(project: Project) -> list[Read]:
         )
         for read in found.values()
     ]
+
+
+def _of_starlette(project: Project) -> str:
+    """Return what `config = Config(env_prefix="SHOP_")` puts before each name; empty without it."""
+    made = (call for source in project.code for call in calls(source.nodes) if last(call.func) == "Config")
+    return next((text_of(keywords(call)["env_prefix"]) for call in made if "env_prefix" in keywords(call)), "")
 
 
 def _own(project: Project) -> str:
@@ -161,7 +167,7 @@ def _callable(source: Source) -> Iterator[tuple[str, list[ast.stmt]]]:
 
 
 def _of_source(
-    source: Source, classes: SettingsClasses, helpers: Mapping[str, bool], called: Collection[str]
+    source: Source, classes: SettingsClasses, helpers: Mapping[str, bool], called: Collection[str], begin: str
 ) -> Iterator[Read]:
     if source.tree is None or not any(word in source.text for word in (*_WORDS, *helpers)):
         return
@@ -169,7 +175,8 @@ def _of_source(
     run = [statement for body in (source.tree.body, *bodies) for statement in _at_import(body)]
     at_import = {node for statement in run for node in ast.walk(statement)}
     declared = _declared(source.nodes)
-    prefixes = dict(_prefixed(source.tree, ""))
+    of_starlette = (call for call in calls(source.nodes) if (owner(call), last(call.func)) == ("", "config"))
+    prefixes: dict[ast.AST, str] = {**dict.fromkeys(of_starlette, begin), **dict(_prefixed(source.tree, ""))}
     targets = clients.assigned(source.nodes)
     wanted = _wanted(source.nodes)
     ors = {node.values[0]: text_of(node.values[1]) for node in source.nodes if isinstance(node, ast.BoolOp)}

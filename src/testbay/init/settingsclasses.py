@@ -23,6 +23,7 @@ class SettingsClasses:
         self._own = re.sub(r"\W", "_", project.name[0]).upper() + "_"
         self._classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
         self._filled = {name for source in project.code for name in _filled(source)}
+        self._filled |= {name for name, node in self._classes.items() if _prefers_a_file(node)}
 
     def is_settings(self, node: ast.ClassDef) -> bool:
         """Return whether a class is derived from BaseSettings, directly or through classes of the project.
@@ -99,6 +100,16 @@ def _filled(source: Source) -> Iterator[str]:
         whole = [word.value for word in call.keywords if word.arg is None]
         if any(_is_loaded(value) or last(value) in loaded - {""} for value in whole):
             yield last(call.func)
+
+
+def _prefers_a_file(node: ast.ClassDef) -> bool:
+    """Return whether `settings_customise_sources` of a class asks a file before the environment."""
+    made = (one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "settings_customise_sources")
+    for returned in (one.value for function in made for one in ast.walk(function) if isinstance(one, ast.Return)):
+        order = list(map(ast.unparse, returned.elts)) if isinstance(returned, ast.Tuple) else []
+        before = order[: order.index("env_settings")] if "env_settings" in order else []
+        return any(re.search("Yaml|Toml|Json", source) for source in before)
+    return False
 
 
 def _is_loaded(node: ast.expr) -> bool:

@@ -7,6 +7,13 @@ from testbay.init import manifest, servers, variables
 from testbay.init.project import Project
 
 PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
+SOURCES = """
+class Settings(BaseSettings):
+    db_host: str
+    @classmethod
+    def settings_customise_sources(cls, settings_cls, init_settings, env_settings):
+        return init_settings, FIRST
+"""
 
 
 @pytest.mark.parametrize(
@@ -100,6 +107,9 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ),
         ("psycopg", 'P = "A_"\ngetenv(P + "DB_HOST")\nenviron[f"{P}DB_{x}"]', 'A_DB_HOST = "{postgres.host}"'),
         ("psycopg", '@option("--dsn", envvar="BILL_DSN")\ndef run(dsn): ...', 'BILL_DSN = "{postgres.url}"'),
+        ("psycopg", 'config = Config(env_prefix="A_")\nconfig("DB_HOST")', 'A_DB_HOST = "{postgres.host}"'),
+        ("psycopg", SOURCES.replace("FIRST", "Yaml(cls), env_settings"), ""),
+        ("psycopg", SOURCES.replace("FIRST", "env_settings, Yaml(cls)"), 'DB_HOST = "{postgres.host}"'),
         ("psycopg", 'environ["POSTGRES_LOGIN"]', 'POSTGRES_LOGIN = "{postgres.user}"'),
         ("psycopg", 'from playhouse.db_url import connect\nconnect(environ["STORE"])', 'STORE = "{postgres.url}"'),
         (
