@@ -12,13 +12,14 @@ _URI = "SQLALCHEMY_DATABASE_URI"  # which Flask-SQLAlchemy reads from the app's 
 
 def reads(project: Project) -> Iterator[Read]:
     """Find the variables: each prefix that is copied, with the keys that the program takes from `config`."""
-    for source in project.code:
-        for prefix, place in _prefixes(source):
-            if project.has("flask-sqlalchemy"):
-                yield Read(name=f"{prefix}{_URI}", default="", required=False, where=place)
-            for one in project.code:
-                for key, where in _keys(one):
-                    yield Read(name=f"{prefix}{key}", default="", required=False, where=where)
+    prefixes = dict(pair for source in project.code for pair in _prefixes(source))
+    if project.has("flask-sqlalchemy"):
+        yield from (
+            Read(name=f"{prefix}{_URI}", default="", required=False, where=at) for prefix, at in prefixes.items()
+        )
+    for source in project.code if prefixes else ():
+        for key, where in _keys(source):
+            yield from (Read(name=f"{prefix}{key}", default="", required=False, where=where) for prefix in prefixes)
 
 
 def _prefixes(source: Source) -> Iterator[tuple[str, str]]:

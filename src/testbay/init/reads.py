@@ -150,7 +150,8 @@ def _called_at_import(project: Project) -> set[str]:
             reached += _at_import(source.tree.body)
     called: set[str] = set()
     for statement in reached:
-        new = {last(call.func) for call in calls(ast.walk(statement))} & functions.keys() - called
+        named = {last(call.func) for call in calls(ast.walk(statement))}
+        new = {name for name in named if name in functions and name not in called}
         called |= new
         reached += [inner for name in new for inner in functions[name]]
     return called
