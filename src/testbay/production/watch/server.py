@@ -1,6 +1,7 @@
 """The live page: status, checks, incidents, metrics, badges and a feed, served by the watcher."""
 
 import asyncio
+import errno
 import json
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -92,11 +93,14 @@ class LivePage:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self._runner.cleanup()
+            is_taken = error.errno == errno.EADDRINUSE
             raise EngineUnavailableError(
-                f"--listen: {host}:{port} cannot be used", why=error.strerror or str(error), todo="name another port"
+                f"--listen: {_place(host, port)} cannot be used",
+                why=error.strerror or str(error),
+                todo="name another port" if is_taken else "name an address of this machine, such as 127.0.0.1:8090",
             ) from None
         found = self._runner.addresses[0]
-        return f"http://{f'[{found[0]}]' if ':' in found[0] else found[0]}:{found[1]}/"
+        return f"http://{_place(*found[:2])}/"
 
     async def stop(self) -> None:
         """Finish the requests under way, and stop."""
@@ -276,3 +280,7 @@ async def _beginning(request: "web.Request") -> str:
     except web.RequestPayloadError:  # the call counts all the same
         raw = b""
     return raw.decode(errors="replace")[:_MOST_TEXT]
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

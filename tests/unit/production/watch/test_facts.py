@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import io
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from testbay.errors import EngineUnavailableError
 from testbay.manifest.checks import JourneyCheck
 from testbay.manifest.rollout import Rollout
 from testbay.manifest.service import Manifest
@@ -23,6 +25,7 @@ from testbay.production.watch import facts
 from testbay.production.watch.command import WatchOptions, execute
 from testbay.production.watch.cycle import Cycle
 from testbay.production.watch.recorder import RoundRecorder, Tally
+from testbay.production.watch.server import LivePage
 from testbay.production.watch.store import WatchStore
 from testbay.production.watch.targets import WatchedCheck, WatchedTarget
 from testbay.production.watch.tracker import OutageRules, OutageTracker, RoundResult
@@ -127,3 +130,16 @@ def test_a_watcher_that_judges_nothing_any_more_ends(
 
     with pytest.raises(LookupError):
         execute(options, Voice(io.StringIO()))
+
+
+@pytest.mark.parametrize(("host", "do"), [("::1", "name another port"), ("2001:db8::1", "name an address of this ")])
+def test_a_page_that_cannot_be_served_says_where(host: str, do: str) -> None:
+    """Of IPv6 as an address of the web has it, and what to do by what is wrong with it."""
+    page = LivePage(watcher=None, cycle=None, jobs=None)  # type: ignore[arg-type]
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EngineUnavailableError) as refused:
+            asyncio.run(page.start(host, port))
+
+    assert refused.value.what == f"--listen: [{host}]:{port} cannot be used"
+    assert refused.value.todo.startswith(do)
