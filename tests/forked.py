@@ -62,6 +62,11 @@ def close_others(handed: Sequence[int] = ()) -> None:
                 os.close(descriptor)
 
 
+def keep(*things: object) -> None:
+    """Keep what has a descriptor from before the fork: collected later, it would close another of that number."""
+    _KEPT.extend(things)
+
+
 class _Child(subprocess.Popen[bytes]):
     """A child that we forked ourselves."""
 

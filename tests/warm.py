@@ -185,6 +185,7 @@ def _serve(listener: socket.socket, module: str) -> str:
                 channel = listener.accept()[0]
                 request, streams, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, 3)
                 if (child := os.fork()) == 0:
+                    importlib.import_module("forked").keep(ready, listener, channel)
                     return _become(module, streams, ast.literal_eval(request.decode()))
                 for stream in streams:
                     os.close(stream)
