@@ -45,7 +45,7 @@ DETAILS = ("context", "extra", "fields", "data", "meta", "record", "details", "d
 OUTCOMES = ("status", "outcome", "result", "resultType", "conclusion", "state", "action_status", "record.status")
 FAILED = re.compile(r"(?i:failed|failure|error|errored|exception|timeout|timed[ _-]?out|crashed)$")
 """What a record without a level says of what it reports."""
-NOTHING = re.compile(r"\W*(?i:|0|none|null|nil|no|false|ok|success)\W*$")
+NOTHING = re.compile(r"\W*(?i:|0|none|null|nil|no|false|ok|success|n/?a)\W*$")
 REASONS = ("reason", "detail")
 """What a record says beside them that has no message."""
 DOCKER = {"log", "stream", "time", "attrs"}
@@ -235,6 +235,7 @@ def _exception(flat: Mapping[str, Any], line: Line) -> str | Failure | None:
     values = [flat[name] for name in EXCEPTIONS if name in flat]
     values += [said for name in TEXTS if isinstance(said := flat.get(name), dict) and "errorType" in said]
     kind, said = _first(flat, KINDS), _first(flat, SAID) or ""
+    kind = None if kind and NOTHING.match(kind) else kind
     for value in values:
         if text := _traceback(value):
             return text if "Traceback (" in text or not kind else f"{text.rstrip()}\n{kind}: {said}"

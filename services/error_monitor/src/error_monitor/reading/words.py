@@ -15,10 +15,15 @@ WORDED = re.compile(
     r"(?!(?i:info|debug|notice|note|hint|trace|verbose|warn(?:ing)?): )(?:[^\w\s]{1,4} )?"
     r"(?:\[[^\[\]]{1,60}\] |<[^<>]{1,60}> |[\w./-]{1,40}(?::\d+)?: |(?=\S{0,60}\d)\S{1,60} ){0,3}"
     r"(?:(?i:failed to|unable to|could not|couldn't|cannot|can't) [a-z]|F(?:atal|ATAL) error\b|Error [a-z]+ing "
-    r"|(?:[A-Z][\w-]* ){1,3}Error(?:: | in )(?!0|none)|(?:[a-z][\w-]* ){1,3}error: (?!0|no)"
-    r"|Failed (?:to|during|at|while) |(?:[\w'`.-]+ ){0,6}failed(?:: |\. |$))"
+    r"|(?:[A-Z][\w-]* ){1,3}Error(?:: | in )(?!0|none)|(?:[a-z][\w-]* ){1,3}error: (?!(?:0|none?)\b(?! \w))"
+    r"|Failed (?:to|during|at|while) |(?P<verb>(?:[\w'`.-]+ ){0,6}failed(?:: (?!(?:0|none?)\b(?! \w))|\. |$)))"
 )
 """What says that something failed, where no record of the stream has a level."""
+CALM = re.compile(
+    r"(?i:(?<![\w.])0(?![\w.])|\b(?:no|none|never|if|that|which|when|until|unless|what|how|see|expect\w*|usage|recovered"
+    r"|number of)\b)"
+)
+"""Words before it that make of a failure a count, a condition or an advice."""
 ENDINGS = {
     "No such file or directory", "Permission denied", "Connection refused", "Connection reset by peer",
     "Connection timed out", "No space left on device", "Broken pipe", "Is a directory", "Not a directory",
@@ -36,8 +41,8 @@ FATE = re.compile(r"[A-Z][\w -]{2,40}(?:\(\w+\))?,? (?:is )?not responding\b")
 """What has become of a process, in a sentence that begins with it."""
 NUMBERED = re.compile(r"\[Errno \d+\] |\(os error \d+\)")
 """How Python and Rust print what the system said."""
-CONSTANTS = ("_FAIL", "_ERROR", "_DENIED", "_REJECTED", "_TIMEOUT", "_REFUSED", "_UNREACHABLE")
-CONSTANT = re.compile(r"\b(?:[A-Z]+_)+(?:FAILED|FAILURE|ERROR|DENIED|REJECTED|TIMEOUT|REFUSED|UNREACHABLE)\b(?!=|: ?0)")
+CONSTANTS = ("_FAIL", "_DENIED", "_REJECTED", "_REFUSED", "_UNREACHABLE")
+CONSTANT = re.compile(r"\b(?:[A-Z]+_)+(?:FAILED|FAILURE|DENIED|REJECTED|REFUSED|UNREACHABLE)\b(?!=|: ?0)")
 THROWN = re.compile(
     r"(?:^|[\s|:])(?:[A-Z][\w.\\]*)?(?:Error|Exception): .{1,300}"
     r"(?:\(line \d+ of \S+\)|[ (]\S+\.\w+:\d+\)?| on line \d+)\.?$"
@@ -66,9 +71,11 @@ def may_tell(text: str) -> bool:
 def tells(text: str, *, stamped: bool) -> bool:
     """Return whether a line without a level says that something failed, in a stream whose records have none."""
     before, _, said = text.rpartition(": ")
-    if (before and said in ENDINGS) or WORDED.match(text) or FATE.match(text) or NUMBERED.search(text):
-        return True
-    if "error " in text and DOING.match(text):
+    if before and said in ENDINGS:
+        return not CALM.search(before)
+    if found := WORDED.match(text):
+        return not CALM.search(text, 0, found.end()) and (stamped or not found["verb"])
+    if FATE.match(text) or NUMBERED.search(text) or ("error " in text and _does(text)):
         return True
     is_thrown = "rror: " in text or "xception: " in text
     return (
@@ -76,6 +83,11 @@ def tells(text: str, *, stamped: bool) -> bool:
         and len(text) < LINE_CHARS
         and bool((is_thrown and THROWN.search(text)) or ("_" in text and CONSTANT.search(text)))
     )
+
+
+def _does(text: str) -> bool:
+    found = DOING.match(text)
+    return found is not None and not CALM.search(text, 0, found.end())
 
 
 def hinted(text: str) -> bool:
