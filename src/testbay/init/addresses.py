@@ -9,7 +9,7 @@ from functools import partial
 
 from testbay.init import literals, mentions, settingsfiles
 from testbay.init.literals import UNKNOWN, text_of
-from testbay.init.project import Project, Source
+from testbay.init.project import Project, Source, once
 from testbay.init.settingsclasses import settings_classes
 from testbay.init.syntax import calls, keywords, last, owner
 from testbay.init.variable import WORDS
@@ -159,6 +159,7 @@ def _of_words(words: Mapping[str, str], text: str, where: str) -> Iterator[Fixed
             yield from _address(need, _known(parts), where)
 
 
+@once
 def constants(project: Project, *, defaults: bool = True) -> dict[str, str]:
     """Collect the constants of the program's modules, by name. Without `defaults`, fields of settings are left out."""
     fields = set() if defaults else settings_classes(project).all_fields

@@ -120,8 +120,8 @@ def _of_classes(project: Project, shared: Mapping[str, str]) -> Iterator[FixedAd
         nodes = source.nodes
         for_tests = [node for node in nodes if isinstance(node, ast.ClassDef) and "test" in node.name.lower()]
         inside = {part for node in for_tests if not classes.is_settings(node) for part in ast.walk(node)}
-        left_out = (set(nodes) - inside) | _replaceable(nodes)
         if inside:
+            left_out = (set(nodes) - inside) | _replaceable(nodes)
             yield from addresses.of_source(source, shared, left_out, defaults=False)
 
 

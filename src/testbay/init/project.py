@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from testbay.init import packages
 from testbay.init.files import ProjectFiles
@@ -23,6 +23,7 @@ _SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
 _Result = TypeVar("_Result")
+_Options = ParamSpec("_Options")
 _EXAMPLES = (
     *(".env.test", ".env.example", ".env.sample", ".env.template", ".env.dist", "example.env", ".example.env"),
     *(".env-example", ".env_example", ".env-sample", ".env_sample", "env.example", "env.sample", "sample.env"),
@@ -45,18 +46,24 @@ class Source:
     path: Path
     text: str = field(repr=False)
 
-    @cached_property
+    @property
     def tree(self) -> ast.Module | None:
+        return self._parsed[0]
+
+    @property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of the tree, the outer ones first."""
+        return self._parsed[1]
+
+    @cached_property
+    def _parsed(self) -> tuple[ast.Module | None, list[ast.AST]]:
         try:
             with warnings.catch_warnings(action="ignore"):  # of a stranger's escapes
                 tree = ast.parse(self.text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-        return None if _is_too_deep(tree) else _without_aliases(tree)
-
-    @cached_property
-    def nodes(self) -> list[ast.AST]:
-        return list(ast.walk(self.tree)) if self.tree else []
+            return None, []
+        nodes = _nodes_of(tree)
+        return (_without_aliases(tree, nodes), nodes) if nodes else (None, [])
 
     @cached_property
     def imports(self) -> list[str]:
@@ -89,7 +96,7 @@ class Source:
 class Project(ProjectFiles):
     """A folder with a program in it. Paths are relative to `root`."""
 
-    results: dict[Callable[["Project"], Any], Any] = field(default_factory=dict, compare=False, repr=False)  # of `once`
+    results: dict[tuple[Any, ...], Any] = field(default_factory=dict, compare=False, repr=False)  # of `once`
 
     @cached_property
     def manage(self) -> str:
@@ -182,7 +189,7 @@ class Project(ProjectFiles):
             )
             yield from ((here / name).relative_to(self.root) for name in sorted(files) if name.endswith(".py"))
 
-    @property
+    @cached_property
     def code(self) -> list[Source]:
         """The program's sources, without tests, migrations, documentation and examples; those beside it come last."""
         return [source for source in (*self.sources, *self._beside) if _is_of_program(source)]
@@ -228,24 +235,27 @@ def _is_of_program(source: Source) -> bool:
     return not source.is_test and "migrations" not in source.path.parts and top not in _SHOWN
 
 
-def once(compute: Callable[[Project], _Result]) -> Callable[[Project], _Result]:
-    """Let a function compute its result for each project only once."""
+def once(
+    compute: Callable[Concatenate[Project, _Options], _Result],
+) -> Callable[Concatenate[Project, _Options], _Result]:
+    """Let a function compute its result for each project, with the same options, only once."""
 
     @wraps(compute)
-    def stored(project: Project) -> _Result:
-        if compute not in project.results:
-            project.results[compute] = compute(project)
-        result: _Result = project.results[compute]
+    def stored(project: Project, /, *args: _Options.args, **options: _Options.kwargs) -> _Result:
+        key = (compute, args, *options.items())
+        if key not in project.results:
+            project.results[key] = compute(project, *args, **options)
+        result: _Result = project.results[key]
         return result
 
     return stored
 
 
-def _without_aliases(tree: ast.Module) -> ast.Module:
+def _without_aliases(tree: ast.Module, nodes: list[ast.AST]) -> ast.Module:
     """Call what a module imports from `os` by its own name: `from os import environ as env`."""
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "os"]
     names = {alias.asname: alias.name for node in imports for alias in node.names if alias.asname}
-    for node in ast.walk(tree) if names else ():
+    for node in nodes if names else ():
         if isinstance(node, ast.Name):
             node.id = names.get(node.id, node.id)
     return tree
@@ -256,12 +266,14 @@ def listed(folders: list[str]) -> str:
     return " and ".join(folders[:_NAMED]) + (" …" if len(folders) > _NAMED else "")
 
 
-def _is_too_deep(tree: ast.Module) -> bool:
-    """Return whether functions that call themselves for each part would not come back, as ast.unparse."""
+def _nodes_of(tree: ast.Module) -> list[ast.AST]:
+    """List the nodes of a tree; none if it is too deep for functions that call themselves for each part, as unparse."""
+    nodes: list[ast.AST] = []
     level: list[ast.AST] = [tree]
     for _ in range(_DEEPEST):
+        nodes += level
         level = [part for node in level for part in ast.iter_child_nodes(node)]
-    return bool(level)
+    return [] if level else nodes
 
 
 def _value(text: str) -> str:

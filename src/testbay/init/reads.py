@@ -110,8 +110,10 @@ def _client(read: Read, made: Mapping[str, str]) -> str:
 
 def _helpers(source: Source) -> Iterator[tuple[str, bool]]:
     """Yield the functions that read the variable which their first argument names; true if they may raise."""
-    for function in source.nodes if "environ" in source.text or "getenv" in source.text else ():
-        if isinstance(function, ast.FunctionDef) and function.args.args and function.name not in _OF_OS:
+    nodes = source.nodes if "environ" in source.text or "getenv" in source.text else []
+    named = {_asked(node) for node in nodes}
+    for function in (node for node in nodes if isinstance(node, ast.FunctionDef) and node.name not in _OF_OS):
+        if function.args.args and function.args.args[0].arg in named:
             inside = list(ast.walk(function))
             reading = [node for node in inside if _asked(node) == function.args.args[0].arg]
             if reading:
@@ -177,7 +179,8 @@ def _of_source(
     at_import = {node for statement in run for node in ast.walk(statement)}
     declared = _declared(source.nodes)
     of_starlette = (call for call in calls(source.nodes) if (owner(call), last(call.func)) == ("", "config"))
-    prefixes: dict[ast.AST, str] = {**dict.fromkeys(of_starlette, begin), **dict(_prefixed(source.tree, ""))}
+    of_environs = _prefixed(source.tree, "") if "prefixed" in source.text else ()
+    prefixes: dict[ast.AST, str] = {**dict.fromkeys(of_starlette, begin), **dict(of_environs)}
     targets = clients.assigned(source.nodes)
     wanted = _wanted(source.nodes)
     ors = {node.values[0]: text_of(node.values[1]) for node in source.nodes if isinstance(node, ast.BoolOp)}
