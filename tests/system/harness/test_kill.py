@@ -140,7 +140,8 @@ def test_killed_at_random_moments_leaves_nothing(
 
     assert left == [], "\n".join(f"{role}: {what}" for role, what in left)
     assert docker_volumes() <= volumes
-    eventually(lambda: _orphaned_segments() <= segments)  # a server of another test may be ending right now
+    if engine == "embedded":  # a container has shared memory of its own; a server of another test may be ending now
+        eventually(lambda: _orphaned_segments() <= segments)
     assert len(killed) >= kills
 
 
