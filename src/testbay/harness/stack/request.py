@@ -129,7 +129,7 @@ class Request:
     def path(self) -> str:
         """The PATH of commands: the project's Python, our redis-cli, the caller's PATH, psql for a machine without.
 
-        The machine's redis-cli has no variable for the server: it would ask that at the usual port, somebody's own.
+        The machine's redis-cli has no variable for the server: it would ask another one, at the usual port.
         """
         psql = [str(Path(programs.psql()).parent)] if "postgres" in self.services else []
         redis = [str(dragonfly.OWN_CLIENTS)] if "dragonfly" in self.services else []

@@ -89,7 +89,7 @@ class CheckContext:
 
     @property
     def host(self) -> str:
-        """The target's host, as it is looked up; empty if its address is none."""
+        """The target's host, as it is looked up; empty if its address has no host."""
         from yarl import URL
 
         with suppress(ValueError):

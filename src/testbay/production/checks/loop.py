@@ -34,7 +34,7 @@ class CheckLoop(asyncio.SelectorEventLoop):
         return await super().create_connection(factory, host, port, **options)
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
-        """Look up a name, in a thread that nobody has to wait for: the system may ask a silent server for a minute."""
+        """Look up a name, in a thread of its own: the system may ask a silent server for a minute."""
         found: asyncio.Future[Any] = self.create_future()
         self._looked_up[host] += 1
 

@@ -124,7 +124,7 @@ class WatchStore:
         self, rounds: Sequence[tuple[Series, str, PackedRound]], changes: Changes, facts: Iterable[tuple[str, str]] = ()
     ) -> None:
         """Write rounds, changes and facts in one transaction."""
-        if not self._is_in_place():  # SQLite would go on writing to a file that nobody can open any more
+        if not self._is_in_place():  # SQLite would go on writing to a file that was taken away
             raise sqlite3.OperationalError(f"{FILE} was moved or deleted meanwhile; a restart begins a new one")
         known = dict(self._series)
         try:

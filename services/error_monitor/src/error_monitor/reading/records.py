@@ -180,7 +180,7 @@ def _level(flat: Mapping[str, Any]) -> str | None:
     if "msg" in flat and "ctx" in flat and isinstance(letter := flat.get("s"), str):
         return LETTERS.get(letter[:1])
     if isinstance(status := flat.get("status"), int) and status < 500 and "level" not in flat:
-        return None  # what Rails' lograge says of a request that somebody made wrongly
+        return None  # what Rails' lograge says of a wrong request
     named = next((level for name in LEVELS if (level := level_named(flat.get(name)))), None)
     return named or _severity(flat.get("severityNumber")) or ("error" if _failed(flat) else None)
 

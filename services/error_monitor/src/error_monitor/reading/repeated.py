@@ -26,7 +26,7 @@ LOGCAT = re.compile(r"\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\s+\d+\s+\d+ [VDIWEFA] ")
 INDENT = re.compile(r" {2,}")
 HEAD_CHARS = 200
 DEEPER = 2
-"""So many blanks more than before the first line of a message show that a line is no message of its own."""
+"""So many blanks more than before the first line of a message show that a line goes on with the one before."""
 DIGIT = re.compile(r"\d")
 
 
