@@ -28,7 +28,7 @@ class SettingsClasses:
     def is_settings(self, node: ast.ClassDef) -> bool:
         """Return whether a class is derived from BaseSettings, directly or through classes of the project.
 
-        One that a file fills is none: `Settings(**yaml.safe_load(text))` leaves nothing to the environment.
+        One that a file fills does not count: `Settings(**yaml.safe_load(text))` leaves nothing to the environment.
         """
         return node.name not in self._filled and any(
             last(base).endswith("BaseSettings") for one in self._line(node) for base in one.bases

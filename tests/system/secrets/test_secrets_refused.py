@@ -49,7 +49,7 @@ MISSING = {
     "half a key": (NO_JOB | {"AWS_ACCESS_KEY_ID": "a"}, NOT_SET_UP.format("PartialCredentialsError")),
     "no token file": (PROFILE | {"AWS_PROFILE": "web"}, NOT_SET_UP.format("FileNotFoundError")),
     "no process": (PROFILE | {"AWS_PROFILE": "process"}, NOT_SET_UP.format("CredentialRetrievalError")),
-    "signed out": (PROFILE | {"AWS_PROFILE": "sso"}, "nobody is signed in to AWS (SSOTokenLoadError)"),
+    "signed out": (PROFILE | {"AWS_PROFILE": "sso"}, "you are not signed in to AWS (SSOTokenLoadError)"),
     "no proxy": (
         {"AWS_ENDPOINT_URL": "http://aws.invalid", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"},
         "AWS cannot be reached (ProxyConnectionError)",
@@ -150,7 +150,7 @@ def test_a_code_that_nobody_types_is_said() -> None:
     with pytest.raises(SecretMissingError) as caught, refusals.in_our_words("", ""):
         raise EOFError
 
-    assert caught.value.why == "the profile asks for a code (mfa_serial), and nobody is here to type it"
+    assert caught.value.why == "the profile asks for a code (mfa_serial), which testbay cannot type"
 
 
 def test_what_is_in_the_way_to_aws_is_said() -> None:

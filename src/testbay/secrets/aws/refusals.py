@@ -21,7 +21,7 @@ _WRONG = {
     "ParamValidationError": "AWS_ROLE_ARN, or aws.role in the manifest, is not an ARN",
     "PartialCredentialsError": "one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set without the other",
     "CredentialRetrievalError": "the credential_process of the profile gives no credentials",
-    "EOFError": "the profile asks for a code (mfa_serial), and nobody is here to type it",
+    "EOFError": "the profile asks for a code (mfa_serial), which testbay cannot type",
     "FileNotFoundError": "the file that AWS_WEB_IDENTITY_TOKEN_FILE or the profile names is not there",
 }
 _SIGNED_OUT = ("SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError")
@@ -78,7 +78,7 @@ def _unusable(kind: str) -> SecretMissingError:
     """The error of an account that cannot be used as this machine knows it."""
     if kind in _SIGNED_OUT:
         return SecretMissingError(
-            f"nobody is signed in to AWS ({kind})",
+            f"you are not signed in to AWS ({kind})",
             why="the session of the profile has ended, or never began",
             todo="aws sso login, with --profile NAME where AWS_PROFILE is set",
         )
