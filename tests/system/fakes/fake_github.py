@@ -25,6 +25,7 @@ TOKEN = "ghs_throwaway0123456789"
 _REPOSITORY = f"/repos/{OWNER}/{NAME}/"
 _BY_ID = "/repositories/4711/"  # what GitHub's own links to a next page use
 _HOME = f"{_REPOSITORY}issues"
+_MOST_COMMENTS = 2500
 _API = "https://api.github.com"
 _REQUEST_TAKES = timedelta(seconds=0.4)
 
@@ -171,9 +172,11 @@ class FakeGitHub(Served):
         return self._say(number, body["body"])
 
     def _say(self, number: int, text: str) -> "Reply":
-        """A comment; below a locked issue none of a workflow's."""
+        """A comment; below a locked issue none of a workflow's, and below a full one none at all."""
         if self.issues[number]["locked"]:
             return _message(403, "Unable to create comment because issue is locked.")
+        if self.issues[number]["comments"] >= _MOST_COMMENTS:
+            return _message(403, f"Commenting is disabled on issues with more than {_MOST_COMMENTS} comments")
         comment = self._comment(number, text)
         self.comments[number].append(comment)
         return _json(201, comment)

@@ -136,10 +136,11 @@ def test_a_person_may_close_it_at_any_moment(monitor: Monitor, at: int) -> None:
     assert (list(monitor.github.issues), monitor.github.open_numbers()) == ([1], [1])
 
 
-def test_a_locked_issue_is_kept_without_comments(monitor: Monitor) -> None:
-    """A person locked it: GitHub refuses comments of a workflow, and the issue still closes."""
+@pytest.mark.parametrize("why", [{"locked": True}, {"comments": 2500}], ids=["locked", "full"])
+def test_an_issue_that_takes_no_comments_is_kept_without(monitor: Monitor, why: dict[str, object]) -> None:
+    """GitHub refuses the comments of a workflow below a locked issue, and all beyond 2500; the issue still closes."""
     monitor.run(BAD)
-    monitor.github.issues[1]["locked"] = True
+    monitor.github.issues[1] |= why
     monitor.run(GOOD, close_after=1)
 
     assert (monitor.github.open_numbers(), monitor.told(1)) == ([], [])

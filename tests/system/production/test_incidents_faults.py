@@ -137,6 +137,17 @@ def test_a_token_without_rights_is_named_not_shown(monitor: Monitor, status: int
     assert refused.value.evidence == "Bearer *** may not"
 
 
+def test_an_issue_that_is_gone_is_not_blamed_on_the_token_alone(monitor: Monitor) -> None:
+    """GitHub answers 404 for an issue that was moved to where this token may not look; the list had it a moment ago."""
+    monitor.run(*BAD)
+    monitor.github.faults.append(Fault(pattern="PATCH", status=404, body='{"message": "Not Found"}'))
+    with pytest.raises(IncidentsError) as refused:
+        monitor.run(*BAD)
+
+    assert refused.value.why == "the issue was deleted or moved meanwhile, or the token lacks the right issues: write"
+    assert refused.value.todo == "look whether #1 is there: if so, permissions: issues: write; if not, run it again"
+
+
 @pytest.mark.parametrize(
     ("status", "body", "why"),
     [

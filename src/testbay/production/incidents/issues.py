@@ -10,6 +10,9 @@ from testbay.production.remote.github import Api
 from testbay.text import one_line
 
 
+_MOST_COMMENTS = 2500  # below one issue, GitHub's limit
+
+
 @dataclass(frozen=True, kw_only=True)
 class Issue:
     """The fields of an issue that are used. `updated_at` is an ISO time in UTC, so that texts sort as times do."""
@@ -20,7 +23,7 @@ class Issue:
     labels: tuple[str, ...]
     updated_at: str
     closed_at: datetime | None
-    is_locked: bool = False
+    takes_comments: bool = True
 
     @property
     def updated(self) -> datetime | None:
@@ -81,12 +84,16 @@ def _issue(item: Mapping[str, Any]) -> Issue:
     return Issue(
         number=number,
         is_open=state == "open",
-        is_locked=item.get("locked") is True,
+        takes_comments=item.get("locked") is not True and _number(item.get("comments")) < _MOST_COMMENTS,
         body=str(item.get("body") or ""),
         labels=tuple(name for name in names if isinstance(name, str)),
         updated_at=str(item.get("updated_at") or ""),
         closed_at=_moment(item.get("closed_at")),
     )
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _moment(text: Any) -> datetime | None:

@@ -141,10 +141,10 @@ class Reconciler:
     def _notify(self, action: Action) -> None:
         """Comment on the issue, at most once for a run, however often the run is run again.
 
-        A workflow may not comment on a locked issue; its body has the same facts.
+        A locked issue takes none of a workflow's, and a full one none at all; its body has the same facts.
         """
         news, mark = self._writer.news(action), comment_mark(self._writer.run)
-        if not news or action.was is None or action.was.issue.is_locked:
+        if not news or action.was is None or not action.was.issue.takes_comments:
             return
         number = action.was.issue.number
         if not any(text.startswith(mark) for text in self._issues.comments(number)):

@@ -32,6 +32,7 @@ _MAX_PAGES = 50
 _LONG_S = 3.0  # a pause after which a person wonders
 _MOMENTARY = {500, 502, 503, 504}
 _LIMITED = re.compile("rate limit|submitted too quickly|abuse detection", re.IGNORECASE)  # the last of older servers
+_ISSUE = re.compile(r"/issues/(?P<number>[0-9]+)(?:/comments)?$")
 _LOOKED_AT = 4_500  # characters of an answer that is evidence: far more than are shown, so that no token is cut
 
 
@@ -245,6 +246,9 @@ def _refusal(response: "httpx.Response", text: str, right: str, *, unsure: bool)
         todo = f"run it again in {duration(asked_s)}, or with a token that fewer runs share"
         return _Fault(what=what, why=why, todo=todo, evidence=text, again=True, asked_s=asked_s)
     why, todo = _reason(status, text.lower(), right)
+    if status == 404 and (one := _ISSUE.search(response.request.url.path)):  # the list, with the same token, had it
+        why = f"the issue was deleted or moved meanwhile, or the token lacks the right {right}"
+        todo = f"look whether #{one['number']} is there: if so, permissions: {right}; if not, run it again"
     return _Fault(what=what, why=why, todo=todo, evidence=text)
 
 
