@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 from testbay.manifest import placeholders
 from testbay.manifest.targets import Target
-from testbay.production.checks.context import CONNECTING, CheckContext
+from testbay.production.checks.context import CONNECTING, UNANSWERED, CheckContext
 from testbay.production.checks.noanswer import tls_trouble
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def open_context(plan: ContextOptions) -> tuple[CheckContext, str]:
         deadline=time.monotonic() + plan.within_s,
         client=client(_connector(tls, plan.keep_alive_s), direct=direct),
         direct=direct,
-        is_proxied=not direct and _has_proxy(base_url),
+        proxy="" if direct else _proxy(base_url),
         tls=tls,
         secrets=_secrets(plan, target, base_url),
     )
@@ -94,11 +94,12 @@ def _is_local(base_url: str) -> bool:
     return False
 
 
-def _has_proxy(url: str) -> bool:
+def _proxy(url: str) -> str:
+    """The address of the proxy that the environment names for an address, or an empty string."""
     with suppress(ValueError):
         parts = urlsplit(url)
-        return parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
-    return False
+        return "" if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme, "")
+    return ""
 
 
 def _connector(tls: ssl.SSLContext, keep_alive_s: float) -> "aiohttp.TCPConnector":
@@ -157,7 +158,7 @@ def _reached() -> "type[aiohttp.ClientResponse]":
         async def start(self, connection: Any) -> "aiohttp.ClientResponse":
             transport, protocol = connection.transport, connection.protocol
             if progress := CONNECTING.get():
-                progress.said = ": no answer came"
+                progress.said = UNANSWERED
             now = time.monotonic()
             if protocol is not None and now - born.setdefault(protocol, now) > _OLDEST_S:
                 protocol.force_close()  # when it was answered: the name may lead elsewhere by now, or nowhere

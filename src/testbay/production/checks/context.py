@@ -62,7 +62,7 @@ class CheckContext:
     """The context of one run of checks.
 
     `secrets` grows with captured values; `deadline` is on the monotonic clock. `direct` means without a proxy, and
-    `is_proxied` that the environment names one; `tls` knows the trusted certificates; `commit` is the one that the gate
+    `proxy` is the one that the environment names; `tls` knows the trusted certificates; `commit` is the one that the gate
     found running. `cookies` are the values that the target set in one attempt: with them anyone could go on with its
     session.
     """
@@ -77,7 +77,7 @@ class CheckContext:
     deadline: float
     client: "aiohttp.ClientSession"
     direct: bool
-    is_proxied: bool = False
+    proxy: str = field(default="", repr=False)  # may hold a password
     tls: ssl.SSLContext
     secrets: set[str] = field(default_factory=set, repr=False)
     commit: str = ""
@@ -86,6 +86,11 @@ class CheckContext:
     @property
     def left_s(self) -> float:
         return self.deadline - time.monotonic()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the target is asked without TLS."""
+        return not self.base_url.startswith("https:")
 
     @property
     def host(self) -> str:
@@ -151,6 +156,7 @@ class Progress:
     said: str = ""
 
 
+UNANSWERED = ": no answer came"
 CONNECTING: ContextVar[Progress | None] = ContextVar("CONNECTING", default=None)
 """The progress of the request that this task makes, for the client to tell that it is connected."""
 

@@ -15,8 +15,16 @@ from testbay.manifest import placeholders
 from testbay.manifest.exchange import Exchange
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.production.checks.charset import text_of
-from testbay.production.checks.context import CONNECTING, CheckContext, FoundError, Progress, Scope, parsed
-from testbay.production.checks.noanswer import no_answer, no_proxy
+from testbay.production.checks.context import (
+    CONNECTING,
+    UNANSWERED,
+    CheckContext,
+    FoundError,
+    Progress,
+    Scope,
+    parsed,
+)
+from testbay.production.checks.noanswer import can_ask, no_answer, no_proxy, was_hung_up
 from testbay.production.checks.peer import address, certificate
 
 if TYPE_CHECKING:
@@ -93,20 +101,23 @@ async def exchange(context: CheckContext, table: Exchange, scope: Scope, progres
 
     path = placeholders.filled_path(table.path, scope)
     asked = f"{table.method.upper()} {path}"
-    began, progress, unconnected = time.monotonic(), progress or Progress(), _unconnected(context)
+    if context.proxy and not can_ask(context.proxy):
+        raise no_proxy(asked, "cannot be used: it has to be http://HOST:PORT")
+    began, progress = time.monotonic(), progress or Progress()
     try:
-        progress.said = unconnected
+        progress.said = unconnected = _unconnected(context)
         CONNECTING.set(progress)
         response = await _sent(context, table, scope, path)
         body, trouble = await _body(response, progress)
     except zlib.error as error:
         raise FoundError("fail", f"{asked}: its gzip body is broken: {error}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        hung_up = isinstance(error, aiohttp.ServerDisconnectedError) and progress.said == unconnected
-        if hung_up and context.is_proxied:  # the proxy did, when it was asked for the way to the target
-            raise no_proxy(asked) from None
+        # Without TLS the proxy itself takes the request, else only the wish for a way to the target.
+        is_with_proxy = progress.said in ((unconnected, UNANSWERED) if context.is_plain else (unconnected,))
+        if context.proxy and is_with_proxy and was_hung_up(error):
+            raise no_proxy(asked, "closed the connection without an answer") from None
         raise no_answer(asked, error, host=context.host or None) from None
-    if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and context.is_proxied:
+    if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and context.proxy:
         raise no_proxy(asked)
     return Response(
         asked=asked,
@@ -123,8 +134,8 @@ async def exchange(context: CheckContext, table: Exchange, scope: Scope, progres
 
 def _unconnected(context: CheckContext) -> str:
     """Say what is missing while there is no connection, for a time-out."""
-    way = " by way of the proxy" if context.is_proxied else ""
-    return f": no connection came{way}{', or no TLS' if context.base_url.startswith('https') else ''}"
+    way = " by way of the proxy" if context.proxy else ""
+    return f": no connection came{way}{'' if context.is_plain else ', or no TLS'}"
 
 
 async def _sent(context: CheckContext, table: Exchange, scope: Scope, path: str) -> "aiohttp.ClientResponse":

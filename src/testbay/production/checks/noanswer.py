@@ -5,6 +5,8 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 from testbay.production.checks.context import FoundError, unresolved
 
@@ -100,9 +102,23 @@ def _is_of_proxy(cause: BaseException) -> bool:
     return type(cause).__name__ in _PROXIES and not 500 <= int(status) < 600
 
 
-def no_proxy(asked: str) -> FoundError:
+def no_proxy(asked: str, why: str = "does not connect") -> FoundError:
     """Say that a proxy is at fault, without its address, which may hold a password."""
-    return FoundError("error", f"{asked}: the proxy that HTTP_PROXY or HTTPS_PROXY names does not connect")
+    return FoundError("error", f"{asked}: the proxy that HTTP_PROXY or HTTPS_PROXY names {why}")
+
+
+def can_ask(proxy: str) -> bool:
+    """Return whether checks can ask this proxy: aiohttp passes others over, and would ask the target itself."""
+    with suppress(ValueError):
+        parts = urlsplit(proxy)
+        return parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    return False
+
+
+def was_hung_up(error: BaseException) -> bool:
+    """Return whether the other side ended a connection that was there, before it answered."""
+    ended = type(error).__name__ == "ServerDisconnectedError"
+    return ended or getattr(error, "errno", 0) in (errno.ECONNRESET, errno.EPIPE)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

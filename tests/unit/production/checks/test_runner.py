@@ -186,7 +186,8 @@ def test_a_proxy_leads_to_the_rest_of_the_world(ask: Ask, listen: Listen, monkey
 
 
 NO_PROXY = "the proxy that HTTP_PROXY or HTTPS_PROXY names does not connect"
-NO_ADDRESS = "invalid address: the target's, or that of the proxy which HTTP_PROXY or HTTPS_PROXY names"
+HUNG_UP = "the proxy that HTTP_PROXY or HTTPS_PROXY names closed the connection without an answer"
+USELESS = "the proxy that HTTP_PROXY or HTTPS_PROXY names cannot be used: it has to be http://HOST:PORT"
 WEBSOCKET = '[[check]]\nid = "echo"\nkind = "websocket"\nurl = "/"\nattempts = 1\nsteps = [{ send = "x" }]'
 
 
@@ -197,10 +198,11 @@ WEBSOCKET = '[[check]]\nid = "echo"\nkind = "websocket"\nurl = "/"\nattempts = 1
         ("http://u:pa55word@nowhere.invalid", ("error", NO_PROXY)),
         ("http://127.0.0.1:{407}", ("error", NO_PROXY)),
         ("http://127.0.0.1:{502}", ("fail", "no answer: the proxy answers for it, with status 502")),
-        ("http://127.0.0.1:{000}", ("error", NO_PROXY)),
-        ("u:pa55word@127.0.0.1:9", ("error", f"cannot be sent: {NO_ADDRESS}")),
+        ("http://127.0.0.1:{000}", ("error", HUNG_UP)),
+        ("u:pa55word@127.0.0.1:9", ("error", USELESS)),
+        ("http://", ("error", USELESS)),
     ],
-    ids=["refused", "unknown", "login", "bad-gateway", "hangs-up", "no-address"],
+    ids=["refused", "unknown", "login", "bad-gateway", "hangs-up", "no-address", "no-host"],
 )
 def test_a_proxy_that_does_not_work_is_no_outage(
     ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch, proxy: str, found: tuple[str, str]
@@ -227,6 +229,26 @@ def test_a_proxy_that_wants_a_login_is_no_outage(ask: Ask, listen: Listen, monke
     found = only(ask('[target.here]\nbase_url = "http://shop.invalid"\n' + HEALTH + "attempts = 1\n"))
 
     assert (found.verdict, found.said) == ("error", f"GET /: {NO_PROXY}")
+
+
+def test_a_plain_proxy_that_hangs_up_is_no_outage(ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without TLS it takes the request itself, and is asked to say so where the target does not answer."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{listen(lambda client: client.recv(65536))}")
+    found = only(ask('[target.here]\nbase_url = "http://shop.invalid"\n' + HEALTH + "attempts = 1\n"))
+
+    assert (found.verdict, found.said) == ("error", f"GET /: {HUNG_UP}")
+
+
+@pytest.mark.parametrize("proxy", ["https://127.0.0.1:{}", "socks5://127.0.0.1:{}", "127.0.0.1:{}", "http://:{}"])
+def test_a_proxy_that_checks_cannot_ask_is_not_passed_over(
+    ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """The target would be asked directly, and pass, where no one else can reach it without the proxy."""
+    monkeypatch.setenv("HTTP_PROXY", proxy.format(9))
+    port = listen(Answers({"ok": True}))
+    found = only(ask(f'[target.here]\nbase_url = "http://127.0.0.2:{port}"\n' + HEALTH + "attempts = 1\n"))
+
+    assert (found.verdict, found.said) == ("error", f"GET /: {USELESS}")
 
 
 def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
