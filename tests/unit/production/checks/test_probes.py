@@ -241,6 +241,27 @@ def test_a_name_that_no_server_answers_for_is_no_outage(ask: Ask, monkeypatch: p
     assert found.evidence == ("the system took longer than 0.6 s to look up slow.invalid",)
 
 
+def test_an_address_that_is_silent_hides_no_other_postgres(ask: Ask, listen: Callable[..., int]) -> None:
+    """psycopg waits two minutes for each; the time of the check is shared among all that its address names."""
+
+    def refuse(client: socket.socket) -> None:
+        client.recv(65536)  # the wish for TLS
+        client.sendall(b"N")
+        client.recv(65536)
+        said = b"SFATAL\0C28000\0Mthe second answers\0\0"
+        client.sendall(b"E" + (len(said) + 4).to_bytes(4, "big") + said)
+
+    with ExitStack() as held:
+        full = held.enter_context(socket.create_server(("127.0.0.2", 0), backlog=0))
+        port = full.getsockname()[1]
+        held.enter_context(socket.create_connection(("127.0.0.2", port)))  # a second one is not answered
+        places = f"127.0.0.2:{port},127.0.0.1:{listen(refuse)}"
+        check = '[[check]]\nid = "x"\nkind = "postgres"\nattempts = 1\ntimeout = "6s"\nurl = "${A}"'
+        said = told(ask(check, environ={"A": f"postgresql://u:word@{places}/shop"}))[1]
+
+    assert ("the second answers" in said, "127.0.0.2" in said, "word" in said) == (True, True, False)
+
+
 def test_an_address_that_is_silent_hides_no_other(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a host with IPv6 where this machine's way there ends in nothing."""
     look_up = socket.getaddrinfo

@@ -35,7 +35,8 @@ async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
     async with deadline("PostgreSQL", check.timeout, context.deadline, host=_host(url)):
         began = time.monotonic()
         try:
-            connection = await psycopg.AsyncConnection.connect(url, autocommit=True, row_factory=dict_row)
+            limit = await _limit_of_each(url, check.timeout)
+            connection = await psycopg.AsyncConnection.connect(url, autocommit=True, row_factory=dict_row, **limit)
         except psycopg.ProgrammingError as error:
             raise FoundError("error", f"the address of PostgreSQL is not valid: {error}", reached=False) from None
         except (psycopg.Error, OSError, ValueError) as error:
@@ -56,6 +57,16 @@ async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
     value = next(iter(row.values())) if isinstance(row, dict) and row else Missing("the query has no row")
     judge(check.expect, context.names(row=row, value=value, rows=count, response_ms=took_s * 1000))
     return Passed(said=f"PostgreSQL answers, {plural(count, 'row')}", latencies_s=(took_s,))
+
+
+async def _limit_of_each(url: str, timeout_s: float) -> dict[str, Any]:
+    """Share the time among several addresses: psycopg asks one after the other, each for two minutes."""
+    from psycopg.conninfo import conninfo_attempts_async, conninfo_to_dict
+
+    known = conninfo_to_dict(url)
+    if "connect_timeout" in known or len(attempts := await conninfo_attempts_async(known)) < 2:
+        return {}
+    return {"connect_timeout": int(timeout_s / len(attempts))}  # libpq takes less than 2 s for 2
 
 
 async def redis(context: CheckContext, check: RedisCheck) -> Passed:
