@@ -62,8 +62,8 @@ class CheckContext:
     """The context of one run of checks.
 
     `secrets` grows with captured values; `deadline` is on the monotonic clock. `direct` means without a proxy, and
-    `proxy` is the one that the environment names; `tls` knows the trusted certificates; `commit` is the one that the gate
-    found running. `cookies` are the values that the target set in one attempt: with them anyone could go on with its
+    `proxy` is the one that the environment names; `tls` knows the trusted certificates; `commit` is the one that the
+    gate found running. `cookies` are the values that the target set in one attempt: with them anyone could go on with its
     session.
     """
 

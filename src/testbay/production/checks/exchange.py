@@ -103,9 +103,9 @@ async def exchange(context: CheckContext, table: Exchange, scope: Scope, progres
     asked = f"{table.method.upper()} {path}"
     if context.proxy and not can_ask(context.proxy):
         raise no_proxy(asked, "cannot be used: it has to be http://HOST:PORT")
-    began, progress = time.monotonic(), progress or Progress()
+    began, progress, unconnected = time.monotonic(), progress or Progress(), _unconnected(context)
     try:
-        progress.said = unconnected = _unconnected(context)
+        progress.said = unconnected
         CONNECTING.set(progress)
         response = await _sent(context, table, scope, path)
         body, trouble = await _body(response, progress)

@@ -9,7 +9,6 @@ from testbay.errors import IncidentsError
 from testbay.production.remote.github import Api
 from testbay.text import one_line
 
-
 _MOST_COMMENTS = 2500  # below one issue, GitHub's limit
 
 

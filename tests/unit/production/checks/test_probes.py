@@ -242,7 +242,7 @@ def test_a_name_that_no_server_answers_for_is_no_outage(ask: Ask, monkeypatch: p
 
 
 def test_an_address_that_is_silent_hides_no_other_postgres(ask: Ask, listen: Callable[..., int]) -> None:
-    """psycopg waits two minutes for each; the time of the check is shared among all that its address names."""
+    """The library waits two minutes for each; the time of the check is shared among all that its address names."""
 
     def refuse(client: socket.socket) -> None:
         client.recv(65536)  # the wish for TLS

@@ -233,7 +233,11 @@ def test_a_proxy_that_wants_a_login_is_no_outage(ask: Ask, listen: Listen, monke
 
 def test_a_plain_proxy_that_hangs_up_is_no_outage(ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without TLS it takes the request itself, and is asked to say so where the target does not answer."""
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{listen(lambda client: client.recv(65536))}")
+
+    def hang_up(client: socket.socket) -> None:
+        client.recv(65536)
+
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{listen(hang_up)}")
     found = only(ask('[target.here]\nbase_url = "http://shop.invalid"\n' + HEALTH + "attempts = 1\n"))
 
     assert (found.verdict, found.said) == ("error", f"GET /: {HUNG_UP}")
