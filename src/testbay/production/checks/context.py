@@ -63,8 +63,8 @@ class CheckContext:
 
     `secrets` grows with captured values; `deadline` is on the monotonic clock. `direct` means without a proxy, and
     `proxy` is the one that the environment names; `tls` knows the trusted certificates; `commit` is the one that the
-    gate found running. `cookies` are the values that the target set in one attempt: with them anyone could go on with its
-    session.
+    gate found running. `cookies` are the values that the target set in one attempt: with them anyone could go on with
+    its session.
     """
 
     base_url: str = field(repr=False)  # may hold a password

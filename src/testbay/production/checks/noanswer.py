@@ -23,6 +23,7 @@ _CLEARER = {  # than the library's own words
     "did not receive a valid HTTP response": "the connection was closed, or what came is not HTTP",
     "Server disconnected": "the connection was closed before there was one",
     "Not enough data": "the connection was closed in the middle of it",
+    "Data after": "more came than its headers allow",
     "Connection reset": "the connection was reset",
     "Broken pipe": "the connection was reset",
     "<RawResponseMessage": "the connection was closed in the middle of its headers",

@@ -86,6 +86,11 @@ HTML = b"<html><h1>Bad Gateway</h1></html>"
             "text == 'x': there is no text: its content-encoding, 'zstd', was not asked for",
         ),
         (
+            answer(b"{}", status="204 No Content"),
+            "status == 204",
+            "GET /health: no answer: more came than its headers allow",
+        ),
+        (
             answer(b"", "Set-Cookie: a"),
             "headers['set-cookie'] == 'b'",
             "headers['set-cookie'] == 'b': 'a' is not == 'b'",
