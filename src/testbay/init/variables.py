@@ -42,6 +42,7 @@ _SCHEMES = {
     "valkey": "dragonfly",
     "nats": "nats",
 }
+_PLAIN = "postgresql://"
 _DATABASE = ("DB", "DATABASE", "DBNAME")  # SHOP_DB=shop
 _TRACKERS = {"SENTRY", "GLITCHTIP", "UPTRACE", "BUGSNAG", "RAVEN"}  # of errors, which call their address a DSN, too
 # What the query of an address says of the place or of its login, which is another one at testbay's server.
@@ -144,9 +145,7 @@ def _role(read: Read, example: str) -> Role | None:
     if match := re.match(r"(?:(?:db|sqla)\+)?(\w+)(\+\w+)?://", value):  # db+postgresql: as Celery's backend has it
         for begin, need in _SCHEMES.items():
             if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
-                own = match[2] or (need == "postgres" and match[0] != "postgresql://")
-                query = _query(example or read.default)
-                return Role(need=need, kind="url", scheme=match[0] if own else "", query=query)
+                return Role(need=need, kind="url", scheme=match[0], query=_query(value))
         if match[1].lower() != "sqlite":  # which stands in until another one is named
             return None
     return _by_name(read, value)
@@ -198,8 +197,8 @@ def _template(role: Role, project: Project, name: str) -> str:
     if role.kind != "url" or role.need != "postgres":
         return f"{{{role.need}.{role.kind}}}{role.query}"
     scheme = role.scheme if "+" in role.scheme or not _has_sqlalchemy(project) else ""
-    scheme = scheme or _sqlalchemy_scheme(project, sync="SYNC" in name.upper().split("_"))
-    return f"{scheme}{PARTS}{role.query}" if scheme else f"{{postgres.url}}{role.query}"
+    scheme = scheme or _sqlalchemy_scheme(project, role.scheme, sync="SYNC" in name.upper().split("_"))
+    return f"{{postgres.url}}{role.query}" if scheme in ("", _PLAIN) else f"{scheme}{PARTS}{role.query}"
 
 
 def _has_sqlalchemy(project: Project) -> bool:
@@ -207,9 +206,10 @@ def _has_sqlalchemy(project: Project) -> bool:
     return makes_engine or bool(project.has("sqlalchemy", "sqlmodel", "flask-sqlalchemy", "alembic"))
 
 
-def _sqlalchemy_scheme(project: Project, *, sync: bool) -> str:
+def _sqlalchemy_scheme(project: Project, said: str, *, sync: bool) -> str:
     """Return the scheme with the project's driver; SQLAlchemy's default is psycopg2 until 2.1, then psycopg.
 
+    The scheme that the project has `said` leaves the choice between these two to SQLAlchemy if it names no driver.
     With `sync` the variable's name says that an engine without asyncio reads it, beside one with.
     """
     if not _has_sqlalchemy(project):
@@ -226,7 +226,7 @@ def _sqlalchemy_scheme(project: Project, *, sync: bool) -> str:
     ):
         return "postgresql+asyncpg://"
     if project.has("psycopg2", "psycopg2-binary"):
-        return "" if "psycopg2.connect(" in texts else "postgresql+psycopg2://"
+        return "" if said == _PLAIN or "psycopg2.connect(" in texts else "postgresql+psycopg2://"
     return "postgresql+psycopg://" if project.has("psycopg", "psycopg-binary") else ""
 
 

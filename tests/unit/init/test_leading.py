@@ -22,6 +22,7 @@ class Settings(BaseSettings):
         ("psycopg", 'getenv("DATABASE_URL")', ""),
         ("sqlalchemy\npsycopg2-binary", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+psycopg2://{PLAIN}"'),
         ("sqlalchemy\npsycopg2", 'psycopg2.connect(getenv("DATABASE_URL"))', ""),
+        ("sqlalchemy\npsycopg2\npsycopg", 'getenv("X", "postgresql://a:b@c/d")', 'X = "{postgres.url}"'),
         ("sqlalchemy\npsycopg", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+psycopg://{PLAIN}"'),
         ("sqlmodel\nasyncpg", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+asyncpg://{PLAIN}"'),
         (
