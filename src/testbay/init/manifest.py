@@ -143,11 +143,12 @@ def _compose(found: Servers) -> Finding | None:
 
 def _env(project: Project, found: Servers, fixed: Mapping[str, FixedAddress], tests: str, made: Own) -> list[Finding]:
     """Make the lines of `[env]`; `tests` is the folder of the tests, if there is one."""
+    local = [need for need, address in fixed.items() if address.is_local]
     env = sorted(
-        variables.environment(project, found.needs, found.chosen, made),
+        variables.environment(project, found.needs, found.chosen, made, local),
         key=lambda line: line.source.partition(":")[0],
     )
-    env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])
+    env += variables.taken_back(project, local)
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
     env += _caller(fixed.get("postgres"), env)
     lines = {line.key: line for line in env}

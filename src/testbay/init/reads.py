@@ -294,9 +294,9 @@ def _prefixed(node: ast.AST, prefix: str) -> Iterator[tuple[ast.AST, str]]:
 
 
 def _raises(call: ast.Call) -> bool:
-    """Return whether the call fails when the variable is missing: os.getenv does not, the packages' calls do."""
+    """Return whether the call fails when the variable is missing: os.getenv and options do not, packages' calls do."""
     has_default = len(call.args) > 1 or "default" in keywords(call)
-    return last(call.func) not in _OF_OS and not has_default
+    return last(call.func) not in _OF_OS and not has_default and "envvar" not in keywords(call)
 
 
 def _declared(nodes: list[ast.AST]) -> set[str]:
@@ -306,5 +306,7 @@ def _declared(nodes: list[ast.AST]) -> set[str]:
 
 
 def _default(call: ast.Call) -> str:
-    default = keywords(call).get("default") or next(iter(call.args[1:2]), None)
+    named = keywords(call)
+    positional = call.args[1:2] if "envvar" not in named else call.args[:1] if last(call.func) == "Option" else []
+    default = named.get("default") or next(iter(positional), None)
     return str(default.value) if isinstance(default, ast.Constant) and default.value is not None else ""

@@ -72,16 +72,20 @@ class Role:
 
 
 def environment(
-    project: Project, needs: Mapping[str, str], chosen: Candidate | None = None, made: Own | None = None
+    project: Project,
+    needs: Mapping[str, str],
+    chosen: Candidate | None = None,
+    made: Own | None = None,
+    local: Collection[str] = (),
 ) -> Iterator[Finding]:
     """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it.
 
     A variable whose example names a database or login that is `made` at the server leads there. What the `chosen`
-    compose file gives the program itself is better than a guess.
+    compose file gives the program itself is better than a guess. The tests meet the `local` servers at a fixed port.
     """
     known = {read.name: _role(read, "") for read in reads(project)}
     given = runners.for_tests(project, known)
-    left_out = _of_users(project)
+    left_out = _of_users(project, local)
     chosen = chosen or Candidate()
     by_itself = {*given, *runners.of_dotenv(project)}
     for read in reads(project):
@@ -114,8 +118,8 @@ def _leading(read: Read, role: Role, project: Project, chosen: Candidate, made: 
     return made.keep(value, example or read.default)
 
 
-def _of_users(project: Project) -> set[str]:
-    """Name the variables of a library's users, where its tests have the address in a variable of their own.
+def _of_users(project: Project, local: Collection[str]) -> set[str]:
+    """Name the variables of a library's users, where its tests have the address in a variable of their own or fixed.
 
     To the tests they are further addresses, which change what they test. One with a default may lead the program
     elsewhere: it does not count.
@@ -124,7 +128,7 @@ def _of_users(project: Project) -> set[str]:
         return set()
     tests = {str(source.path) for source in project.tests}
     known = list(roles(project))
-    led = {role.need for read, role in known if _is_whole(role) and _file(read) in tests}
+    led = {role.need for read, role in known if _is_whole(role) and _file(read) in tests} | {*local}
     optional = [(read, role) for read, role in known if not read.required and not read.default]
     return {read.name for read, role in optional if role.need in led and _file(read) not in tests}
 
@@ -243,7 +247,7 @@ def taken_back(project: Project, local: Collection[str]) -> Iterator[Finding]:
     """
     if not project.is_library:
         return
-    read_names = {read.name for read in reads(project)}
+    read_names = {read.name for read in reads(project)} - _of_users(project, local)
     urls = {f"{{{need}.url}}" for need in local}
     for name in (name for name, value in _EXPORTED.items() if value in urls and name not in read_names):
         if place := next(filter(None, (_place(source, name) for source in project.code)), ""):

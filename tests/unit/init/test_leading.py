@@ -108,6 +108,11 @@ class Settings(BaseSettings):
         ),
         ("psycopg", 'P = "A_"\ngetenv(P + "DB_HOST")\nenviron[f"{P}DB_{x}"]', 'A_DB_HOST = "{postgres.host}"'),
         ("psycopg", '@option("--dsn", envvar="BILL_DSN")\ndef run(dsn): ...', 'BILL_DSN = "{postgres.url}"'),
+        (
+            "psycopg",
+            'x = Option("postgresql://a@b/c?application_name=x", envvar="X")',
+            'X = "{postgres.url}?application_name=x"',
+        ),
         ("psycopg", 'config = Config(env_prefix="A_")\nconfig("DB_HOST")', 'A_DB_HOST = "{postgres.host}"'),
         ("psycopg", SOURCES.replace("FIRST", "Yaml(cls), env_settings"), ""),
         ("psycopg", SOURCES.replace("FIRST", "env_settings, Yaml(cls)"), 'DB_HOST = "{postgres.host}"'),

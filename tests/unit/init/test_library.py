@@ -30,6 +30,25 @@ def test_variables_of_a_librarys_users_are_left_to_them(
 
 
 @pytest.mark.parametrize(
+    ("read", "lines"),
+    [
+        ('OPTIONS = [click.option("--url", "-u", envvar="SHOP_REDIS_URL")]', []),
+        ('URL = os.environ.get("REDIS_URL")', ["REDIS_URL = false"]),
+        ('URL = os.environ["SHOP_REDIS_URL"]', ['SHOP_REDIS_URL = "{redis.url}"']),
+    ],
+)
+def test_variables_of_a_librarys_users_are_left_out_where_tests_have_a_fixed_port(
+    project: Project, read: str, lines: list[str]
+) -> None:
+    """An address in them would overrule the settings file that a test gives the library."""
+    files = {"setup.py": "setup(classifiers=[])", "shop.py": read, "tests/test_shop.py": "client = Redis(db=3)"}
+
+    made = manifest.draft(add(project, {"requirements.txt": "redis"} | files), {})
+
+    assert [f"{line.key} = {line.value}" for line in made.env] == lines
+
+
+@pytest.mark.parametrize(
     ("call", "setup", "ports"),
     [
         ("Redis(db=db, **options)", "setup(classifiers=[])", ["{ redis = 6379 }"]),
