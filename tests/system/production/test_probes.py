@@ -33,6 +33,13 @@ url = "${DATABASE_URL}"
 query = "do $$begin null; end$$"
 expect = ["rows == 0"]
 [[check]]
+id = "database-that-waits"
+kind = "postgres"
+url = "${DATABASE_URL}"
+attempts = 1
+timeout = "2s"
+query = "select pg_sleep(60)"
+[[check]]
 id = "cache"
 kind = "redis"
 url = "${REDIS_URL}"
@@ -84,10 +91,12 @@ def test_servers_are_asked_and_judged(asked: tuple[dict[str, Any], str]) -> None
         "database-is-only-read": "fail",
         "database-with-options": "pass",
         "database-without-rows": "pass",
+        "database-that-waits": "fail",
         "cache": "pass",
         "messages": "pass",
         "nobody-answers": "fail",
         "job": "skip",
     }
+    assert "it took the login, and the query did not end" in found["database-that-waits"]["said"]
     assert "read-only transaction" in found["database-is-only-read"]["said"]
     assert "postgresql://" not in whole

@@ -241,6 +241,23 @@ def test_a_name_that_no_server_answers_for_is_no_outage(ask: Ask, monkeypatch: p
     assert found.evidence == ("the system took longer than 0.6 s to look up slow.invalid",)
 
 
+@pytest.mark.parametrize("kind", ["postgres", "redis", "nats"])
+def test_a_server_that_takes_no_login_is_told_from_one_that_is_slow(
+    ask: Ask, listen: Callable[..., int], kind: str
+) -> None:
+    """The port is open, as of a process that hangs, and nothing comes of it."""
+    ended = threading.Event()
+    more = 'ask = ["PING"]' if kind == "redis" else ""
+    check = f'[[check]]\nid = "x"\nkind = "{kind}"\nattempts = 1\ntimeout = "600ms"\nurl = "${{A}}"\n{more}'
+    try:
+        port = listen(lambda _: ended.wait() and None)
+        verdict, said = told(ask(check, environ={"A": f"{kind}://127.0.0.1:{port}"}))
+    finally:
+        ended.set()
+
+    assert (verdict, said.partition(" took ")[2]) == ("fail", "longer than 0.6 s: no login came about")
+
+
 def test_an_address_that_is_silent_hides_no_other_postgres(ask: Ask, listen: Callable[..., int]) -> None:
     """The library waits two minutes for each; the time of the check is shared among all that its address names."""
 

@@ -17,6 +17,7 @@ from testbay.production.checks.noanswer import no_answer
 from testbay.text import plural
 
 _MOST_ROWS = 100
+_NO_LOGIN, _NO_ANSWER = ": no login came about", ": it took the login, and did not answer"
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 
 
@@ -32,8 +33,8 @@ async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
     url = _url(context, check.url)
     # Not as options of the login: a pooler such as PgBouncer refuses or drops them, and the address may have its own.
     begin = f"begin{'' if check.writes else ' read only'}; set local statement_timeout = {check.timeout * 1000:.0f}"
-    async with deadline("PostgreSQL", check.timeout, context.deadline, host=_host(url)):
-        began = time.monotonic()
+    async with deadline("PostgreSQL", check.timeout, context.deadline, host=_host(url)) as progress:
+        began, progress.said = time.monotonic(), _NO_LOGIN
         try:
             limit = await _limit_of_each(url, check.timeout)
             connection = await psycopg.AsyncConnection.connect(url, autocommit=True, row_factory=dict_row, **limit)
@@ -41,6 +42,7 @@ async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
             raise FoundError("error", f"the address of PostgreSQL is not valid: {error}", reached=False) from None
         except (psycopg.Error, OSError, ValueError) as error:
             raise _failed("PostgreSQL", error) from None
+        progress.said = ": it took the login, and the query did not end; does it wait for a lock?"
         try:
             async with connection.cursor() as cursor:
                 await cursor.execute(begin.encode())
@@ -79,8 +81,8 @@ async def redis(context: CheckContext, check: RedisCheck) -> Passed:
     from redis.exceptions import RedisError
 
     url = _url(context, check.url)
-    async with deadline("Redis", check.timeout, context.deadline, host=_host(url)):
-        began = time.monotonic()
+    async with deadline("Redis", check.timeout, context.deadline, host=_host(url)) as progress:
+        began, progress.said = time.monotonic(), _NO_LOGIN
         try:
             client = redis.asyncio.Redis.from_url(
                 url,
@@ -92,6 +94,7 @@ async def redis(context: CheckContext, check: RedisCheck) -> Passed:
             raise FoundError("error", f"the address of Redis is not valid: {error}", reached=False) from None
         try:
             async with client:
+                progress.said = _NO_ANSWER
                 answer = await client.execute_command(*check.ask)  # type: ignore[no-untyped-call]
         except (RedisError, OSError, ValueError) as error:
             raise _failed("Redis", error) from None
@@ -118,8 +121,8 @@ async def nats(context: CheckContext, check: NatsCheck) -> Passed:
     async def remember(error: Exception) -> None:
         causes.append(error)
 
-    async with deadline("NATS", check.timeout, context.deadline, host=_host(urls[0])):
-        began = time.monotonic()
+    async with deadline("NATS", check.timeout, context.deadline, host=_host(urls[0])) as progress:
+        began, progress.said = time.monotonic(), _NO_LOGIN
         try:
             await client.connect(
                 urls,
@@ -129,6 +132,7 @@ async def nats(context: CheckContext, check: NatsCheck) -> Passed:
                 connect_timeout=max(1, round(check.timeout)),
                 error_cb=remember,
             )
+            progress.said = _NO_ANSWER
             await client.flush(max(1, round(check.timeout)))
             answer = await _requested(context, check, client)
         except (TimeoutError, Error, OSError, ValueError) as error:
