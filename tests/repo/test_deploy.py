@@ -8,10 +8,12 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[2] / "deploy/watch"
 
 
-def test_the_dashboard_shows_metrics_that_there_are(root: Path) -> None:
-    """Each name in a query is one that `testbay watch` serves."""
+def test_the_dashboard_and_the_alerts_ask_for_metrics_that_there_are(root: Path) -> None:
+    """Each name in a query is one that `testbay watch` serves; no panel shows 0 where nothing is known."""
     dashboard = json.loads((FOLDER / "grafana-dashboard.json").read_text(encoding="utf-8"))
     asked = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    assert "vector(0)" not in asked
+    asked += "".join(re.findall(r"(?m)^ *expr: .*$", (FOLDER / "prometheus-alerts.yml").read_text(encoding="utf-8")))
     source = (root / "src/testbay/production/watch/exposition.py").read_text(encoding="utf-8")
     served = set(re.findall(r'"(testbay_[a-z_]+)"', source)) | {"testbay_watch_skipped", "testbay_watch_lost"}
     named = {re.sub(r"_(bucket|total)$", "", name) for name in re.findall(r"testbay_[a-z_]+", asked)}
