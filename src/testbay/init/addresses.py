@@ -11,7 +11,7 @@ from testbay.init import literals, mentions, settingsfiles
 from testbay.init.literals import UNKNOWN, text_of
 from testbay.init.project import Project, Source, once
 from testbay.init.settingsclasses import settings_classes
-from testbay.init.syntax import calls, keywords, last, owner
+from testbay.init.syntax import entries, keywords, last, owner
 from testbay.init.variable import WORDS
 
 PORTS = {"postgres": 5432, "dragonfly": 6379, "nats": 4222}
@@ -101,23 +101,23 @@ def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
 def _of_library(project: Project) -> Iterator[FixedAddress]:
     """Find the clients that a library's users may lead elsewhere, `Redis(**options)`: its tests take the default."""
     for source in project.code:
-        for call in calls(source.nodes):
+        for call in source.of(ast.Call):
             if last(call.func) in OF_REDIS and not call.args and not keywords(call).keys() & _LEADING:
-                yield from _address("dragonfly", {}, f"{source.path}:{call.lineno}")
+                yield from _address("dragonfly", {}, source.at(call))
 
 
 def _of_sources(sources: Iterable[Source], shared: Mapping[str, str]) -> Iterator[FixedAddress]:
     for source in sources:
         tries = source.is_test and not source.is_conftest  # many a host there is made up
-        left_out = _of_ci(source.nodes) | (mentions.mentioned(source) if source.is_test else set())
+        left_out = _of_ci(source) | (mentions.mentioned(source) if source.is_test else set())
         for address in of_source(source, shared, left_out):
             if address.is_local or not tries:
                 yield address
 
 
-def _of_ci(nodes: Iterable[ast.AST]) -> set[ast.AST]:
+def _of_ci(source: Source) -> set[ast.AST]:
     """Collect what is below `if os.getenv("GITHUB_WORKFLOW"):`, which is so on another machine only."""
-    branches = (node for node in nodes if isinstance(node, ast.If) and _CI.search(ast.unparse(node.test)))
+    branches = (node for node in source.of(ast.If) if _CI.search(ast.unparse(node.test)))
     return {part for branch in branches for statement in branch.body for part in ast.walk(statement)}
 
 
@@ -177,7 +177,7 @@ def of_source(
     pieces = literals.parts(source.nodes)
     for node in source.nodes:
         if node not in left_out and node not in pieces:
-            yield from _of_node(node, read, f"{source.path}:{getattr(node, 'lineno', 0)}")
+            yield from _of_node(node, read, source.at(node))
 
 
 def _of_node(node: ast.AST, read: Callable[[ast.expr], str], where: str) -> Iterator[FixedAddress]:
@@ -195,8 +195,7 @@ def _of_node(node: ast.AST, read: Callable[[ast.expr], str], where: str) -> Iter
     elif isinstance(node, ast.Tuple):  # Channels: "hosts": [("127.0.0.1", 6379)]
         yield from of_text(":".join(map(read, node.elts)), where)
     elif isinstance(node, ast.Dict):
-        pairs = zip(node.keys, node.values, strict=True)
-        words = {text_of(key, {}): read(value) for key, value in pairs if key}
+        words = {text_of(key, {}): read(value) for key, value in entries(node)}
         yield from _of_words(words, ast.unparse(node), where)
 
 

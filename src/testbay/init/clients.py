@@ -3,8 +3,8 @@
 import ast
 from collections.abc import Iterator, Mapping
 
-from testbay.init.project import Project
-from testbay.init.syntax import assignments, calls, last, owner, text_of
+from testbay.init.project import Project, Source
+from testbay.init.syntax import last, owner, text_of
 
 _MAKERS = {
     "create_engine": "postgres",
@@ -38,17 +38,17 @@ def taken(project: Project) -> dict[str, str]:
     """Map what clients are made with (a variable, a setting, or `MODULE.py:name`; in lower case) to the server."""
     found: dict[str, str] = {}
     for source in project.code:
-        for call in calls(source.nodes):
+        for call in source.of(ast.Call):
             if need := maker(call, source.origins):
                 for name in (name for argument in _arguments(call) for name in _names(argument)):
                     found[(f"{source.path}{name}" if name.startswith(":") else name).lower()] = need
     return found
 
 
-def assigned(nodes: list[ast.AST]) -> dict[ast.AST, str]:
+def assigned(source: Source) -> dict[ast.AST, str]:
     """Map each node of an assigned value to the name it is assigned to, except the parts of a text or an address."""
     found: dict[ast.AST, str] = {}
-    for target, value in assignments(nodes):
+    for target, value in source.assignments:
         found |= dict.fromkeys(_wholes(value), last(target))
     return found
 

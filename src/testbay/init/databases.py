@@ -34,7 +34,7 @@ def _keyspaces(project: Project) -> set[str]:
     if not any(_EMPTIES.search(source.text) for source in (*project.code, *project.tests)):
         return set()
     asked = [(read, role) for read, role in variables.roles(project) if (role.need, role.kind) == ("dragonfly", "url")]
-    said = [addresses.parts(project.examples.get(read.name, ("", ""))[0] or read.default) for read, _ in asked]
+    said = [addresses.parts(project.example(read.name) or read.default) for read, _ in asked]
     numbers = sorted({int(one["db"] or 0) for one in said if re.fullmatch(r"\d{0,2}", one["db"])})
     return set(map(str, numbers[1:]))
 
@@ -56,7 +56,7 @@ def _named(project: Project) -> dict[str, str]:
     examples = {file for _, file in project.examples.values()}
     found: dict[str, str] = {}
     for read, role in variables.roles(project):
-        value = project.examples.get(read.name, ("", ""))[0] or read.default
+        value = project.example(read.name) or read.default
         if role.need != "postgres" or role.kind not in ("url", "db") or read.where in examples:
             continue
         db = value if role.kind == "db" else addresses.parts(value)["db"]

@@ -56,7 +56,7 @@ def _all(project: Project) -> Iterator[App]:
 
 def _of_others(source: Source) -> Iterator[str]:
     """List the frameworks of which a module makes an app, though no start is known for them."""
-    made = {last(call.func) for call in calls(source.nodes)}
+    made = {last(call.func) for call in source.of(ast.Call)}
     yield from (package for package in source.imports if _OTHERS.get(package) in made)
 
 

@@ -26,7 +26,7 @@ def stand_in(read: Read, project: Project, given: Mapping[str, tuple[str, str]])
     """Name PostgreSQL to a program that takes SQLite until a variable, such as SQL_ENGINE, says otherwise."""
     words = set(read.name.upper().split("_"))
     if "sqlite" in read.default and WORDS["postgres"] & words and words & {"ENGINE", "BACKEND", "DRIVER", "TYPE"}:
-        said = [project.examples.get(read.name, ("", ""))[0], given.get(read.name, ("", ""))[0]]
+        said = [project.example(read.name), given.get(read.name, ("", ""))[0]]
         usual = _ENGINE if read.default.startswith("django.") else ""
         if value := next((text for text in (*said, usual) if "postg" in text or "psycopg" in text), ""):
             yield Finding(key=read.name, value=quoted(value), source=f"{read.where} takes SQLite without it")
@@ -41,8 +41,8 @@ def _guess(read: Read, project: Project) -> str:
         classes = (
             f"{project.module(source.path)}.{node.name}"
             for source in project.code
-            for node in source.nodes
-            if isinstance(node, ast.ClassDef) and _OF_TESTS.match(node.name)
+            for node in source.of(ast.ClassDef)
+            if _OF_TESTS.match(node.name)
         )
         return f'"{name}"' if (name := next(classes, "")) else ""
     words = set(read.name.upper().split("_"))

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from testbay.init import addresses, literals, mentions, runners, variables
@@ -10,7 +10,7 @@ from testbay.init.addresses import OF_REDIS, FixedAddress
 from testbay.init.clients import maker
 from testbay.init.project import Project, Source
 from testbay.init.settingsclasses import settings_classes
-from testbay.init.syntax import assignments, calls, keywords, last, text_of
+from testbay.init.syntax import entries, keywords, last, text_of
 from testbay.manifest.testpaths import SECTIONS
 
 CREATES = re.compile(r"(?i)create[ _]database|createdb\b|_create_db")
@@ -41,12 +41,12 @@ def renamed(project: Project) -> dict[str, FixedAddress]:
     """
     names = variables.of_databases(project)
     for source in project.sources if names else ():
-        for target, value in assignments(source.nodes) if source.path.name == "conftest.py" else ():
+        for target, value in source.assignments if source.is_conftest else ():
             if isinstance(target, ast.Attribute) and target.attr.upper() in names and (db := text_of(value)):
-                where = f"{source.path}:{target.lineno}"
-                return {"postgres": FixedAddress(need="postgres", host="", port=0, where=where, db=db)}
-    found = [replace(one, host="", port=0, user="", password="") for one in _of_variables(project)]
-    return {"postgres": found[0]} if found else {}
+                found = FixedAddress(need="postgres", host="", port=0, where=source.at(target), db=db)
+                return {"postgres": found}
+    named = next(_of_variables(project), None)
+    return {"postgres": replace(named, host="", port=0, user="", password="")} if named else {}
 
 
 def _of_variables(project: Project) -> Iterator[FixedAddress]:
@@ -78,8 +78,8 @@ def beside(project: Project, base: str, *, is_fixed: bool) -> str:
     if not base or any(CREATES.search(source.text) for source in tests):
         return ""
     known = addresses.constants(project, defaults=False)
-    for source in sorted(tests, key=lambda one: one.path.name != "conftest.py"):
-        names = _databases(source.nodes)
+    for source in sorted(tests, key=lambda one: not one.is_conftest):
+        names = _databases(source)
         for node in source.nodes:
             text = literals.text_of(node, known, defaults=False) if isinstance(node, ast.JoinedStr | ast.BinOp) else ""
             db = (text if node in names else addresses.database_of(text)) if literals.UNKNOWN in text else ""
@@ -90,16 +90,11 @@ def beside(project: Project, base: str, *, is_fixed: bool) -> str:
     return next((db for db in addresses.databases_of_tests(project) if db != base), "")
 
 
-def _databases(nodes: Iterable[ast.AST]) -> set[ast.AST]:
+def _databases(source: Source) -> set[ast.AST]:
     """Collect what stands for a database's name: {"database": …} and connect(dbname=…)."""
-    found: set[ast.AST] = set()
-    for node in nodes:
-        if isinstance(node, ast.Dict):
-            pairs = zip(node.keys, node.values, strict=True)
-            found |= {value for key, value in pairs if key and text_of(key).lower() in _OF_DATABASES}
-        elif isinstance(node, ast.keyword) and str(node.arg).lower() in _OF_DATABASES:
-            found.add(node.value)
-    return found
+    pairs = (pair for table in source.of(ast.Dict) for pair in entries(table))
+    found: set[ast.AST] = {value for key, value in pairs if text_of(key).lower() in _OF_DATABASES}
+    return found | {word.value for word in source.of(ast.keyword) if str(word.arg).lower() in _OF_DATABASES}
 
 
 def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) -> Iterator[FixedAddress]:
@@ -107,7 +102,7 @@ def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) ->
     for source in sorted(project.tests, key=lambda one: not one.is_conftest):
         if source.tree is None:
             continue
-        left_out = mentions.mentioned(source) | _replaceable(source.nodes)
+        left_out = mentions.mentioned(source) | _replaceable(source)
         if not source.is_conftest:
             left_out |= set(source.nodes) - _used(source)
         yield from addresses.of_source(source, shared, left_out, defaults=defaults)
@@ -117,11 +112,10 @@ def _of_classes(project: Project, shared: Mapping[str, str]) -> Iterator[FixedAd
     """Find the addresses in `class TestingConfig:`, if its fields are not variables themselves."""
     classes = settings_classes(project)
     for source in project.code:
-        nodes = source.nodes
-        for_tests = [node for node in nodes if isinstance(node, ast.ClassDef) and "test" in node.name.lower()]
+        for_tests = [node for node in source.of(ast.ClassDef) if "test" in node.name.lower()]
         inside = {part for node in for_tests if not classes.is_settings(node) for part in ast.walk(node)}
         if inside:
-            left_out = (set(nodes) - inside) | _replaceable(nodes)
+            left_out = (set(source.nodes) - inside) | _replaceable(source)
             yield from addresses.of_source(source, shared, left_out, defaults=False)
 
 
@@ -143,10 +137,10 @@ def _of_pytest_env(project: Project) -> Iterator[FixedAddress]:
 def _of_dotenv(project: Project) -> Iterator[FixedAddress]:
     """Find the addresses in the committed files that conftest.py or pytest-dotenv loads over the environment."""
     files: list[str] = []
-    for source in (source for source in project.sources if source.path.name == "conftest.py"):
-        loads = [keywords(call).get("override") for call in calls(source.nodes) if last(call.func) == "load_dotenv"]
+    for source in (source for source in project.sources if source.is_conftest):
+        loads = [keywords(call).get("override") for call in source.of(ast.Call) if last(call.func) == "load_dotenv"]
         if any(isinstance(override, ast.Constant) and override.value for override in loads):
-            files += [text_of(node) for node in source.nodes if isinstance(node, ast.Constant)]
+            files += map(text_of, source.of(ast.Constant))
     sections = [dict(project.ini(file)[name]) for file, name in SECTIONS.items() if project.ini(file).has_section(name)]
     for settings in (project.table("tool", "pytest", "ini_options"), *sections):
         if str(settings.get("env_override_existing_values", "")).lower() in ("1", "true"):
@@ -162,36 +156,25 @@ def elsewhere(project: Project, ports: Collection[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     shared = addresses.constants(project, defaults=False)
     for source in [*project.tests, *project.code] if ports else ():
-        left_out = _replaceable(source.nodes) | (mentions.mentioned(source) if source.is_test else set())
+        left_out = _replaceable(source) | (mentions.mentioned(source) if source.is_test else set())
         for one in addresses.of_source(source, shared, left_out, defaults=False):
             if one.is_local and one.port in ports:
                 found.setdefault(one.port, one.where)
     return found
 
 
-def _replaceable(nodes: Iterable[ast.AST]) -> set[ast.AST]:
+def _replaceable(source: Source) -> set[ast.AST]:
     """Collect the parts that the environment replaces: defaults of variables, alternatives behind `or` and `if`."""
-    found: set[ast.AST] = set()
-    for node in nodes:
-        default = isinstance(node, ast.Call) and last(node.func) in _DEFAULTS
-        if default or isinstance(node, ast.BoolOp | ast.IfExp):
-            found |= set(ast.walk(node))
-    return found
+    defaults = [call for call in source.of(ast.Call) if last(call.func) in _DEFAULTS]
+    return {part for node in (*defaults, *source.of(ast.BoolOp), *source.of(ast.IfExp)) for part in ast.walk(node)}
 
 
 def _used(source: Source) -> set[ast.AST]:
     """Collect what a test gives to a client or sets in the environment, also by the name of a constant."""
-    found: set[ast.AST] = set()
-    nodes = source.nodes
-    for node in nodes:
-        connects = isinstance(node, ast.Call) and (
-            maker(node, source.origins) or last(node.func) in ("setenv", *OF_REDIS)
-        )
-        sets = isinstance(node, ast.Assign) and "environ[" in ast.unparse(node.targets[0])
-        if connects or sets:
-            found |= set(ast.walk(node))
+    origins, given = source.origins, ("setenv", *OF_REDIS)
+    connects = [call for call in source.of(ast.Call) if maker(call, origins) or last(call.func) in given]
+    sets = [node for node in source.of(ast.Assign) if "environ[" in ast.unparse(node.targets[0])]
+    found = {part for node in (*connects, *sets) for part in ast.walk(node)}
     names = {node.id for node in found if isinstance(node, ast.Name)}
-    for node in nodes:
-        if isinstance(node, ast.Assign) and names & set(map(last, node.targets)):
-            found |= set(ast.walk(node.value))
-    return found
+    held = (node.value for node in source.of(ast.Assign) if names & set(map(last, node.targets)))
+    return found.union(*map(ast.walk, held))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from testbay.init.addresses import OF_PEEWEE, FixedAddress
 from testbay.init.insisted import CREATES
 from testbay.init.project import Finding, Project
-from testbay.init.syntax import keywords, last, owner, text_of
+from testbay.init.syntax import entries, keywords, last, owner, text_of
 
 _PARTS = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "db"}
 _DRIVERS = ("psycopg", "psycopg2", "asyncpg", "AsyncConnection", "Connection")
@@ -43,7 +43,7 @@ def _bare(project: Project) -> Iterator[tuple[str, Mapping[str, str]]]:
     for source in [*project.code, *project.tests]:
         for node in source.nodes:
             if (said := _said(node)) is not None:
-                yield f"{source.path}:{getattr(node, 'lineno', 0)}", said
+                yield source.at(node), said
 
 
 def _said(node: ast.AST) -> Mapping[str, str] | None:
@@ -56,8 +56,7 @@ def _said(node: ast.AST) -> Mapping[str, str] | None:
         case ast.Constant() if found := _ADDRESS.fullmatch(text_of(node)):
             return {name: text or "" for name, text in found.groupdict().items()}
         case ast.Dict():
-            pairs = zip(node.keys, node.values, strict=True)
-            named = {text_of(key).lower(): value for key, value in pairs if key}
+            named = {text_of(key).lower(): value for key, value in entries(node)}
             host = named.get("host", ast.Constant(""))
             if "postgresql" in text_of(named.get("engine", host)) and ast.unparse(host) in ("''", "None"):
                 return {name: text_of(value) for name, value in named.items()}

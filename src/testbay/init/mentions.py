@@ -25,13 +25,9 @@ def mentioned(source: Source) -> set[ast.AST]:
         return set()
     if any(name in source.imports for name in _STAND_INS) or _PATCHED.search(source.text) or _is_down(source.path.name):
         return set(source.nodes)
-    found: set[ast.AST] = set()
-    for node in source.nodes:
-        is_call = isinstance(node, ast.Call) and _only_mentions(node, source)
-        is_down = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_down(node.name)
-        if is_call or is_down or isinstance(node, ast.Compare):
-            found |= set(ast.walk(node))
-    return found
+    calls = [call for call in source.of(ast.Call) if _only_mentions(call, source)]
+    down = [function for function in source.functions if _is_down(function.name)]
+    return {part for node in (*calls, *down, *source.of(ast.Compare)) for part in ast.walk(node)}
 
 
 def _is_down(name: str) -> bool:

@@ -10,7 +10,7 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from testbay.init import packages
+from testbay.init import packages, syntax
 from testbay.init.files import ProjectFiles
 from testbay.manifest.project import repository
 
@@ -24,6 +24,7 @@ ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one u
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
 _Result = TypeVar("_Result")
 _Options = ParamSpec("_Options")
+_Node = TypeVar("_Node", bound=ast.AST)
 _EXAMPLES = (
     *(".env.test", ".env.example", ".env.sample", ".env.template", ".env.dist", "example.env", ".example.env"),
     *(".env-example", ".env_example", ".env-sample", ".env_sample", "env.example", "env.sample", "sample.env"),
@@ -55,6 +56,30 @@ class Source:
         """All nodes of the tree, the outer ones first."""
         return self._parsed[1]
 
+    def of(self, kind: type[_Node]) -> list[_Node]:
+        """Return the nodes of this very kind, the outer ones first."""
+        return self._by_kind.get(kind, [])
+
+    @cached_property
+    def functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+        return [node for node in self.nodes if isinstance(node, syntax.FUNCTIONS)]
+
+    @cached_property
+    def assignments(self) -> list[tuple[ast.expr, ast.expr]]:
+        """Target and value of each assignment; of `a = b = 1` the first target."""
+        return list(syntax.assignments(self.nodes))
+
+    def at(self, node: ast.AST) -> str:
+        """Return the place of a node, as file and line."""
+        return f"{self.path}:{getattr(node, 'lineno', 0)}"
+
+    @cached_property
+    def _by_kind(self) -> dict[type[ast.AST], list[Any]]:
+        found: dict[type[ast.AST], list[Any]] = {}
+        for node in self.nodes:
+            found.setdefault(type(node), []).append(node)
+        return found
+
     @cached_property
     def _parsed(self) -> tuple[ast.Module | None, list[ast.AST]]:
         try:
@@ -79,7 +104,7 @@ class Source:
     @cached_property
     def origins(self) -> dict[str, str]:
         """The last part of the module from which each name is imported: `db_url` for `connect` of playhouse.db_url."""
-        froms = [node for node in self.nodes if isinstance(node, ast.ImportFrom) and node.module]
+        froms = (node for node in self.of(ast.ImportFrom) if node.module)
         return {alias.name: str(node.module).rpartition(".")[2] for node in froms for alias in node.names}
 
     @property
@@ -218,6 +243,15 @@ class Project(ProjectFiles):
         parts = path.with_suffix("").parts
         parts = parts[1:] if parts[0] == "src" else parts
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    @cached_property
+    def workflows(self) -> list[str]:
+        """The files of GitHub's workflows."""
+        return sorted(str(file.relative_to(self.root)) for file in self.root.glob(".github/workflows/*.y*ml"))
+
+    def example(self, name: str) -> str:
+        """Return the value that an example file gives a variable; empty without one."""
+        return self.examples.get(name, ("", ""))[0]
 
     @cached_property
     def examples(self) -> dict[str, tuple[str, str]]:

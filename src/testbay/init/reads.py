@@ -40,7 +40,8 @@ def reads(project: Project) -> list[Read]:
     for source in [*project.code, *besides]:
         # A test may set what it tries; the program imports no script for CI, and no test the settings of a deployment.
         tries = source.path.parts[0] in ASIDE or (source.is_test and not source.is_conftest)
-        for one in _of_source(source, classes, helpers, called, begin):
+        speaks = any(word in source.text for word in (*_WORDS, *helpers))
+        for one in _Module(source, helpers, called, begin).reads(classes) if speaks else ():
             read = replace(one, required=False) if tries or _is_of_deployment(project, source) else one
             known = found.get(read.name)
             if known is None or (read.default and not known.default):
@@ -62,7 +63,7 @@ def reads(project: Project) -> list[Read]:
 
 def _of_starlette(project: Project) -> str:
     """Return what `config = Config(env_prefix="SHOP_")` puts before each name; empty without it."""
-    made = (call for source in project.code for call in calls(source.nodes) if last(call.func) == "Config")
+    made = (call for source in project.code for call in source.of(ast.Call) if last(call.func) == "Config")
     return next((text_of(keywords(call)["env_prefix"]) for call in made if "env_prefix" in keywords(call)), "")
 
 
@@ -112,15 +113,13 @@ def _helpers(source: Source) -> Iterator[tuple[str, bool]]:
     """Yield the functions that read the variable which their first argument names; true if they may raise."""
     nodes = source.nodes if "environ" in source.text or "getenv" in source.text else []
     named = {_asked(node) for node in nodes}
-    for function in (node for node in nodes if isinstance(node, ast.FunctionDef) and node.name not in _OF_OS):
-        if function.args.args and function.args.args[0].arg in named:
+    for function in (one for one in source.of(ast.FunctionDef) if one.args.args and one.name not in _OF_OS):
+        asked = function.args.args[0].arg
+        if asked in named:
             inside = list(ast.walk(function))
-            reading = [node for node in inside if _asked(node) == function.args.args[0].arg]
-            if reading:
-                yield (
-                    function.name,
-                    any(isinstance(node, ast.Raise) for node in inside) or isinstance(reading[0], ast.Subscript),
-                )
+            reading = [node for node in inside if _asked(node) == asked]
+            raises = any(isinstance(node, ast.Raise) for node in inside)
+            yield from ((function.name, raises or isinstance(node, ast.Subscript)) for node in reading[:1])
 
 
 def _asked(node: ast.AST) -> str:
@@ -161,79 +160,76 @@ def _called_at_import(project: Project) -> set[str]:
 
 def _callable(source: Source) -> Iterator[tuple[str, list[ast.stmt]]]:
     """Yield the functions, each with its body, and the classes with that of `__init__`."""
-    for node in source.nodes:
-        if isinstance(node, ast.FunctionDef):
-            yield node.name, node.body
-        elif isinstance(node, ast.ClassDef):
-            methods = (one for one in node.body if isinstance(one, ast.FunctionDef))
-            yield from ((node.name, one.body) for one in methods if one.name == "__init__")
+    yield from ((function.name, function.body) for function in source.of(ast.FunctionDef))
+    for node in source.of(ast.ClassDef):
+        methods = (one for one in node.body if isinstance(one, ast.FunctionDef))
+        yield from ((node.name, one.body) for one in methods if one.name == "__init__")
 
 
-def _of_source(
-    source: Source, classes: SettingsClasses, helpers: Mapping[str, bool], called: Collection[str], begin: str
-) -> Iterator[Read]:
-    if source.tree is None or not any(word in source.text for word in (*_WORDS, *helpers)):
-        return
-    bodies = [body for name, body in _callable(source) if name in called]
-    run = [statement for body in (source.tree.body, *bodies) for statement in _at_import(body)]
-    at_import = {node for statement in run for node in ast.walk(statement)}
-    declared = _declared(source.nodes)
-    of_starlette = (call for call in calls(source.nodes) if (owner(call), last(call.func)) == ("", "config"))
-    of_environs = _prefixed(source.tree, "") if "prefixed" in source.text else ()
-    prefixes: dict[ast.AST, str] = {**dict.fromkeys(of_starlette, begin), **dict(of_environs)}
-    targets = clients.assigned(source.nodes)
-    wanted = _wanted(source.nodes)
-    ors = {node.values[0]: text_of(node.values[1]) for node in source.nodes if isinstance(node, ast.BoolOp)}
-    known = dict(literals.constants(source.nodes))
-    for node in source.nodes:
-        if isinstance(node, ast.ClassDef) and classes.is_settings(node):
-            yield from classes.fields(node, source)
-        name = _variable(node, helpers, known)
-        if not name:
-            continue
-        read = Read(
+class _Module:
+    """A module's reads of variables. `helpers` and `called` are the project's, `begin` is Starlette's prefix."""
+
+    def __init__(self, source: Source, helpers: Mapping[str, bool], called: Collection[str], begin: str) -> None:
+        self._source = source
+        self._helpers = helpers
+        body = source.tree.body if source.tree else []
+        bodies = [body, *(inner for name, inner in _callable(source) if name in called)]
+        run = [statement for one in bodies for statement in _at_import(one)]
+        self._at_import = {node for statement in run for node in ast.walk(statement)}
+        self._declared = _declared(source)
+        of_starlette = (call for call in source.of(ast.Call) if (owner(call), last(call.func)) == ("", "config"))
+        of_environs = _prefixed(source.tree, "") if source.tree and "prefixed" in source.text else ()
+        self._prefixes: dict[ast.AST, str] = {**dict.fromkeys(of_starlette, begin), **dict(of_environs)}
+        self._targets = clients.assigned(source)
+        self._wanted = _wanted(source)
+        self._ors = {node.values[0]: text_of(node.values[1]) for node in source.of(ast.BoolOp)}
+        self._known = dict(literals.constants(source.nodes))
+
+    def reads(self, classes: SettingsClasses) -> Iterator[Read]:
+        """Yield the variables, those of settings classes included."""
+        for node in self._source.nodes:
+            if isinstance(node, ast.ClassDef) and classes.is_settings(node):
+                yield from classes.fields(node, self._source)
+            elif isinstance(node, ast.Call) and (name := _name_read(node, self._helpers, self._known)):
+                yield self._by_call(node, self._read(node, name))
+            elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and last(node.value) == "environ":
+                yield from [self._read(node, name)] if (name := _named(node.slice, self._known)) else []
+
+    def _read(self, node: ast.AST, name: str) -> Read:
+        return Read(
             name=name,
             default="",
-            required=node in at_import,
-            where=f"{source.path}:{getattr(node, 'lineno', 0)}",
-            target=targets.get(node, ""),
-            sample=wanted.get(node, "test"),
+            required=node in self._at_import,
+            where=self._source.at(node),
+            target=self._targets.get(node, ""),
+            sample=self._wanted.get(node, "test"),
         )
-        if isinstance(node, ast.Call):
-            name = prefixes.get(node, "") + name
-            raises = helpers.get(last(node.func), True) and _raises(node)
-            required = read.required and name not in declared and raises
-            default = _default(node) or ors.get(node, "")
-            sample = wanted.get(node) or wanted.get(read.target, "")
-            if sample == MODULE or (sample and read.required):  # None, which os.getenv gives, would not do
-                required = required or not default
-            read = replace(read, name=name, default=default, required=required, sample=_sample(node, sample))
-        yield read
+
+    def _by_call(self, call: ast.Call, read: Read) -> Read:
+        """Complete a read by a call, which may have a default, a cast and a prefix."""
+        name = self._prefixes.get(call, "") + read.name
+        raises = self._helpers.get(last(call.func), True) and _raises(call)
+        required = read.required and name not in self._declared and raises
+        default = _default(call) or self._ors.get(call, "")
+        sample = self._wanted.get(call) or self._wanted.get(read.target, "")
+        if sample == MODULE or (sample and read.required):  # None, which os.getenv gives, would not do
+            required = required or not default
+        return replace(read, name=name, default=default, required=required, sample=_sample(call, sample))
 
 
-def _wanted(nodes: list[ast.AST]) -> dict[ast.AST | str, str]:
+def _wanted(source: Source) -> dict[ast.AST | str, str]:
     """Map what must not be None, as a node or by its name, to a value that does: in `int(os.getenv("SIZE"))` a number.
 
     MODULE for what names the module or class that the program loads its settings from.
     """
-    found: dict[ast.AST | str, str] = {node.value: "test" for node in nodes if isinstance(node, ast.Attribute)}
-    for call in calls(nodes):
+    found: dict[ast.AST | str, str] = {node.value: "test" for node in source.of(ast.Attribute)}
+    for call in source.of(ast.Call):
         kind = last(call.func)
         for argument in call.args[:1] if kind in _CASTS else ():
             found[argument] = sample_of(kind)
         for argument in call.args[:1] if kind in ("from_object", "import_string", "import_module") else ():
             found[argument] = found[last(argument)] = MODULE
     return found
-
-
-def _variable(node: ast.AST, helpers: Collection[str], known: Mapping[str, str]) -> str:
-    """Name the variable that an expression reads; empty if it reads none. `known` are the module's constants."""
-    match node:
-        case ast.Call():
-            return _name_read(node, helpers, known)
-        case ast.Subscript(ctx=ast.Load()) if last(node.value) == "environ":
-            return _named(node.slice, known)
-    return ""
 
 
 def _named(node: ast.expr, known: Mapping[str, str]) -> str:
@@ -299,9 +295,9 @@ def _raises(call: ast.Call) -> bool:
     return last(call.func) not in _OF_OS and not has_default and "envvar" not in keywords(call)
 
 
-def _declared(nodes: list[ast.AST]) -> set[str]:
+def _declared(source: Source) -> set[str]:
     """Return the variables that `environ.Env(DEBUG=(bool, False))` gives a default."""
-    makers = (call for call in calls(nodes) if last(call.func) in ("Env", "FileAwareEnv"))
+    makers = (call for call in source.of(ast.Call) if last(call.func) in ("Env", "FileAwareEnv"))
     return {name for call in makers for name, value in keywords(call).items() if isinstance(value, ast.Tuple)}
 
 

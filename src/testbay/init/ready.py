@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from testbay.init.project import Project, Source, once
-from testbay.init.syntax import assignments, calls, keywords, last, text_of
+from testbay.init.syntax import calls, keywords, last, text_of
 
 # Words of their own: /shipping and /deliveries are the program's business.
 _HEALTH = re.compile(
@@ -92,12 +92,12 @@ def _prefixed(project: Project) -> bool:
 
 def _calls(project: Project) -> Iterator[ast.Call]:
     for source in project.code:
-        yield from calls(source.nodes)
+        yield from source.of(ast.Call)
 
 
 def _assigned(source: Source, kinds: tuple[str, ...]) -> Iterator[tuple[str, ast.Call]]:
     """List the names to which a module assigns a call of one of these, and the calls."""
-    for target, value in assignments(source.nodes):
+    for target, value in source.assignments:
         if isinstance(value, ast.Call) and last(value.func) in kinds:
             yield last(target), value
 
@@ -112,8 +112,8 @@ def _of_decorators(source: Source, owners: set[str]) -> Iterator[tuple[str, str]
 
 def _of_starlette(source: Source) -> Iterator[tuple[str, str]]:
     """List the paths of `Route("/path", …)` that no Mount moves."""
-    moved = {part for call in calls(source.nodes) if last(call.func) == "Mount" for part in ast.walk(call)}
-    for call in calls(source.nodes):
+    moved = {part for call in source.of(ast.Call) if last(call.func) == "Mount" for part in ast.walk(call)}
+    for call in source.of(ast.Call):
         if last(call.func) == "Route" and call not in moved:
             yield from _path(call, source)
 
@@ -122,10 +122,9 @@ def _of_litestar(app: App) -> Iterator[tuple[str, str]]:
     """List the paths of the functions that the app names as its handlers."""
     options = keywords(app.call)
     names = {*_unmoved(options["route_handlers"])} if "route_handlers" in options and "path" not in options else set()
-    for node in app.source.nodes:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in names:
-            for call in calls(node.decorator_list):
-                yield from _path(call, app.source) if last(call.func) == "get" else ()
+    for function in app.source.functions:
+        for call in calls(function.decorator_list) if function.name in names else ():
+            yield from _path(call, app.source) if last(call.func) == "get" else ()
 
 
 def _unmoved(handlers: ast.AST) -> Iterator[str]:
@@ -142,4 +141,4 @@ def _path(call: ast.Call, source: Source) -> Iterator[tuple[str, str]]:
     methods = ast.unparse(keywords(call).get("methods", ast.Constant("GET")))
     text = text_of(call.args[0]) if call.args and "GET" in methods.upper() else ""
     if text.startswith("/") and not set("{<") & set(text):
-        yield text, f"{source.path}:{call.lineno}"
+        yield text, source.at(call)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from testbay.init.project import Project, Source, once
-from testbay.init.syntax import assignments, calls, last, text_of
+from testbay.init.syntax import last, text_of
 from testbay.init.variable import Read, sample_of
 
 _DSNS = {"PostgresDsn": "postgres", "RedisDsn": "dragonfly", "NatsDsn": "nats"}
@@ -19,9 +19,8 @@ class SettingsClasses:
     """The settings classes of a project."""
 
     def __init__(self, project: Project) -> None:
-        nodes = [node for source in project.code for node in source.nodes]
         self._own = re.sub(r"\W", "_", project.name[0]).upper() + "_"
-        self._classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
+        self._classes = {node.name: node for source in project.code for node in source.of(ast.ClassDef)}
         self._filled = {name for source in project.code for name in _filled(source)}
         self._filled |= {name for name, node in self._classes.items() if _prefers_a_file(node)}
 
@@ -95,8 +94,8 @@ class SettingsClasses:
 
 def _filled(source: Source) -> Iterator[str]:
     """Yield the classes that are made of what a file holds, by name."""
-    loaded = {last(target) for target, value in assignments(source.nodes) if _is_loaded(value)}
-    for call in calls(source.nodes):
+    loaded = {last(target) for target, value in source.assignments if _is_loaded(value)}
+    for call in source.of(ast.Call):
         whole = [word.value for word in call.keywords if word.arg is None]
         if any(_is_loaded(value) or last(value) in loaded - {""} for value in whole):
             yield last(call.func)
@@ -131,10 +130,9 @@ def _fields(node: ast.ClassDef, prefix: str, source: Source) -> Iterator[tuple[R
         name, default, required = _field(field, prefix)
         required = required and "None" not in kind and "Optional" not in kind
         client = next((need for word, need in _DSNS.items() if word in kind), "")
-        where = f"{source.path}:{field.lineno}"
         sample = sample_of(kind)
         sample = sample * -(-_shortest(field) // len(sample)) if sample.isalpha() and _shortest(field) else sample
-        read = Read(name=name, default=default, required=required, where=where, sample=sample, client=client)
+        read = Read(name=name, default=default, required=required, where=source.at(field), sample=sample, client=client)
         yield replace(read, is_json=sample == "[]" and "NoDecode" not in kind), field.annotation
 
 

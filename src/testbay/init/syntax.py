@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Iterable, Iterator
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 def text_of(node: ast.expr) -> str:
     """Return the text of a string literal; empty for any other expression."""
@@ -27,6 +29,11 @@ def calls(nodes: Iterable[ast.AST]) -> Iterator[ast.Call]:
 
 def keywords(call: ast.Call) -> dict[str, ast.expr]:
     return {word.arg: word.value for word in call.keywords if word.arg}
+
+
+def entries(table: ast.Dict) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Yield key and value of each entry, without those of `**others`."""
+    return ((key, value) for key, value in zip(table.keys, table.values, strict=True) if key)
 
 
 def assignments(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.expr, ast.expr]]:

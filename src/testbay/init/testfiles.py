@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from testbay.init.project import ASIDE, Finding, Project, Source
+from testbay.init.syntax import FUNCTIONS
 from testbay.manifest.testpaths import names_of_files
 
 SHOWN = {"examples", "example", "docs"}  # a library's own tests come before those of what it shows
@@ -70,7 +71,7 @@ def outside(project: Project, folder: str) -> list[Path]:
 
 def _is_called_with(project: Project, folder: str) -> bool:
     """Return whether a Makefile, tox or a workflow gives pytest this folder."""
-    files = ["Makefile", "tox.ini", "noxfile.py", *map(str, project.root.glob(".github/workflows/*.y*ml"))]
+    files = ["Makefile", "tox.ini", "noxfile.py", *project.workflows]
     call = re.compile(rf"\bpytest\b[^\n]*[\s\"'](\./)?{re.escape(folder)}(?![\w.-])")
     return any(call.search(project.text(name)) for name in files)
 
@@ -79,7 +80,7 @@ def has_tests(source: Source) -> bool:
     """Return whether a file defines tests, as functions or in classes."""
     body = source.tree.body if source.tree else []
     nodes = [*body, *(inner for node in body if isinstance(node, ast.ClassDef) for inner in node.body)]
-    functions = (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    functions = (node for node in nodes if isinstance(node, FUNCTIONS))
     return any(node.name.startswith("test_") for node in functions)
 
 

@@ -118,7 +118,7 @@ def demanded(project: Project) -> dict[str, Finding]:
             read, value = comparison.left, text_of(comparison.comparators[0])
             name = text_of(read.args[0] if isinstance(read, ast.Call) and read.args else getattr(read, "slice", read))
             if re.search(r"\b(environ|getenv)\b", ast.unparse(read)) and name and re.fullmatch(r"\w+", value):
-                where = f"{source.path}:{comparison.lineno} ends without it"
+                where = f"{source.at(comparison)} ends without it"
                 found.setdefault(name, Finding(key=name, value=f'"{value}"', source=where))
     return found
 
@@ -171,9 +171,9 @@ def started(project: Project) -> dict[str, str]:
     found: dict[str, str] = {}
     for source in project.tests:
         if re.search(r"\bPopen\b|create_subprocess_|subprocess\.", source.text):
-            for node in (node for node in source.nodes if isinstance(node, ast.Constant)):
+            for node in source.of(ast.Constant):
                 if need := _PROGRAMS.get(program := Path(text_of(node)).name):
-                    found.setdefault(need, f"{source.path}:{node.lineno}: it starts {program}")
+                    found.setdefault(need, f"{source.at(node)}: it starts {program}")
     return found
 
 

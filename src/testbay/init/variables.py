@@ -89,7 +89,7 @@ def environment(
     chosen = chosen or Candidate()
     by_itself = {*given, *runners.of_dotenv(project)}
     for read in reads(project):
-        role = _role(read, project.examples.get(read.name, ("", ""))[0])
+        role = _role(read, project.example(read.name))
         if read.name == "TESTING" and not read.required and read.name not in by_itself:
             yield Finding(key=read.name, value="false", source=f"{read.where} reads it, and nothing sets it for tests")
         if read.name in left_out:
@@ -112,7 +112,7 @@ def environment(
 def _leading(read: Read, role: Role, project: Project, chosen: Candidate, made: Own) -> str:
     """Make the value that leads the program to testbay's server, there to what is `made` under its name."""
     value = _template(role, project, read.name)
-    example = project.examples.get(read.name, ("", ""))[0]
+    example = project.example(read.name)
     if not example and "TEST" in read.name.split("_"):
         example, _ = chosen.said.get(read.name, ("", ""))
     return made.keep(value, example or read.default)
@@ -256,9 +256,8 @@ def taken_back(project: Project, local: Collection[str]) -> Iterator[Finding]:
 
 def _place(source: Source, name: str) -> str:
     """Find the place where a source holds this text; empty if it does not."""
-    lines = (node.lineno for node in source.nodes if isinstance(node, ast.Constant) and node.value == name)
-    line = next(lines, 0) if name in source.text else 0
-    return f"{source.path}:{line}" if line else ""
+    places = (source.at(node) for node in source.of(ast.Constant) if node.value == name)
+    return next(places, "") if name in source.text else ""
 
 
 def of_databases(project: Project) -> set[str]:
@@ -294,7 +293,7 @@ def needed(project: Project) -> dict[str, str]:
     found: dict[str, str] = {}
     examples = {file for _, file in project.examples.values()}
     for read, role in roles(project):
-        value = project.examples.get(read.name, ("", ""))[0] or read.default
+        value = project.example(read.name) or read.default
         is_read = read.where not in examples  # what only an example file names may be of another program
         if is_read and (read.client or "://" in value) and not value.startswith("sqlite"):
             found.setdefault(role.need, f"{read.where}: {read.name}")
@@ -304,5 +303,5 @@ def needed(project: Project) -> dict[str, str]:
 def roles(project: Project) -> Iterator[tuple[Read, Role]]:
     """Yield each variable that holds an address of a server, or a part of one."""
     for read in reads(project):
-        if role := _role(read, project.examples.get(read.name, ("", ""))[0]):
+        if role := _role(read, project.example(read.name)):
             yield read, role
