@@ -1,12 +1,12 @@
 """The migrations of a project: how it creates its tables."""
 
+import ast
 import re
 from collections.abc import Collection
 from pathlib import Path
 
 from testbay.init import runners
-from testbay.init.applied import applied
-from testbay.init.project import Finding, Project
+from testbay.init.project import ASIDE, Finding, Project, Source
 
 _SQL_FOLDERS = (
     *("migrations", "db/migrations", "db/migration", "database/migrations", "sql/migrations", "supabase/migrations"),
@@ -27,6 +27,9 @@ _MAKES_TABLES = re.compile(
     r"(?:(?:init|create|setup|migrate|prepare)_?(?:db|database|tables|schema)|db_init|db_setup|migrate)(?:\.py)?)"
 )
 _NOT_OURS = re.compile(r"docker|podman|kubectl|heroku|ssh |revision|makemigrations|autogenerate|localhost|127\.0\.0\.1")
+
+_READS = re.compile(r"\.read(_text|_bytes|lines)?\(")
+_MAKES = re.compile(r"(?i)\bcreate\s+table\s+(?!if\s+not\s+exists)")
 
 
 def migrations(project: Project, scripts: Collection[Path] = ()) -> Finding | None:
@@ -117,7 +120,7 @@ def _sql(project: Project, scripts: Collection[Path]) -> Finding | None:
         files = sorted(whole.glob("*.sql"))
         if not files or whole in scripts or files[0] in scripts or _are_templates(project, folder, files):
             continue
-        if applied(project, [folder / file.name for file in files]):
+        if _applied_by(project, [folder / file.name for file in files]):
             return None
         if folder in folders or (len(files) == 1 and _is_schema(project, folder / files[0].name)):
             more = " …" if len(files) > 1 or folder in folders else ""
@@ -134,3 +137,26 @@ def _is_schema(project: Project, file: Path) -> bool:
 def _are_templates(project: Project, folder: Path, files: list[Path]) -> bool:
     """Return whether a file holds a query with placeholders, which psql would refuse."""
     return any(_GAP.search(_QUOTED.sub("''", project.text(str(folder / file.name)))) for file in files)
+
+
+def _applied_by(project: Project, files: list[Path]) -> str:
+    """Return the source that applies these files when the program or its tests start: applied before, they would fail.
+
+    Empty if none does, or if they may be applied twice.
+    """
+    if not any(_MAKES.search(project.text(str(file))) for file in files):
+        return ""
+    names = {files[0].name, files[0].parent.name} - {""}
+    for source in project.sources:
+        if source.path.parts[0] not in ASIDE and ".sql" in source.text and _READS.search(source.text):
+            functions = [one for one in source.functions if "execute" in ast.unparse(one)]
+            known = {text for node in source.of(ast.Constant) for text in str(node.value).split("/")}
+            if functions and names & known and any(_runs(project, source, one.name) for one in functions):
+                return str(source.path)
+    return ""
+
+
+def _runs(project: Project, source: Source, name: str) -> bool:
+    """Return whether a function runs with the tests: it is theirs, or another module imports it."""
+    others = (one for one in project.sources if one is not source and one.path.parts[0] not in ASIDE)
+    return source.is_test or any(re.search(rf"\bimport\b.*\b{name}\b|\.{name}\(", one.text) for one in others)
