@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 
-from testbay.init import addresses, appconfig, clients, configurations, dynaconf, literals, settingsfiles
+from testbay.init import addresses, clients, frameworks, literals, settingsfiles
 from testbay.init.project import ASIDE, Project, Source, once
 from testbay.init.settingsclasses import SettingsClasses, settings_classes
 from testbay.init.syntax import calls, keywords, last, owner, text_of
@@ -33,7 +33,7 @@ def reads(project: Project) -> list[Read]:
     classes = settings_classes(project)
     helpers = dict(pair for source in project.code for pair in _helpers(source))
     called, begin = _called_at_import(project), _of_starlette(project)
-    for read in dynaconf.reads(project):
+    for read in frameworks.of_dynaconf(project):
         found.setdefault(read.name, read)
     besides = [s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.is_test]
     besides.sort(key=lambda source: not source.is_conftest)
@@ -46,8 +46,8 @@ def reads(project: Project) -> list[Read]:
             known = found.get(read.name)
             if known is None or (read.default and not known.default):
                 found[read.name] = read
-    elsewhere = (one.reads(project) for one in (appconfig, configurations, settingsfiles))
-    for read in (*chain.from_iterable(elsewhere), *_of_examples(project)):
+    elsewhere = (frameworks.of_apps, frameworks.of_configurations, settingsfiles.reads, _of_examples)
+    for read in chain.from_iterable(find(project) for find in elsewhere):
         found.setdefault(read.name, read)
     made, beside, own, turned = clients.taken(project), _ports(found.values()), _own(project), _turned(found)
     return [
