@@ -1,13 +1,13 @@
 """The part common to all kinds of check: id, phases, interval and attempts."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from testbay.manifest import placeholders
 from testbay.manifest.expressions import parse
-from testbay.manifest.fields import CHECK_ID, STRICT, Duration
+from testbay.manifest.fields import CHECK_ID, Duration, Table
 from testbay.manifest.needs import ALIASES
 
 Phase = Literal["pre-merge", "pre-deploy", "post-deploy", "scheduled"]
@@ -20,13 +20,10 @@ DEPLOYED: list[Phase] = ["post-deploy", "scheduled"]
 Every = Annotated[Duration, Field(ge=5, le=86400)]
 
 
-class Table(BaseModel):
-    model_config = STRICT
-
-
 class CheckBase(Table):
     """The keys of every kind of check. `every` is the interval at which `testbay watch` asks it."""
 
+    usual: ClassVar[list[Phase]] = SERVED  # the phases, where the manifest names none
     id: str = Field(pattern=CHECK_ID)
     phases: list[Phase] = Field(default=[], min_length=1)
     timeout: Duration = 10.0
@@ -37,8 +34,8 @@ class CheckBase(Table):
 
     @property
     def asked_in(self) -> list[Phase]:
-        """The check's phases: the manifest's, else all with a running service; with `without` only pre-merge."""
-        return self.phases or (["pre-merge"] if self.without else SERVED)
+        """The check's phases: the manifest's, else the usual ones; with `without` only pre-merge."""
+        return self.phases or (["pre-merge"] if self.without and self.usual is SERVED else self.usual)
 
     @model_validator(mode="after")
     def _has_its_own_id(self) -> "CheckBase":

@@ -1,6 +1,6 @@
 """The manifest's tables `[defaults]`, `[target.NAME]`, `[watch]` and `[[check]]`, validated before anything runs."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -9,7 +9,6 @@ from testbay.manifest.checkbase import (
     CheckBase,
     Every,
     Phase,
-    Table,
     check_names,
     check_placeholders,
     refuse,
@@ -25,7 +24,7 @@ from testbay.manifest.exchange import (
     check_paths,
 )
 from testbay.manifest.expressions import parse
-from testbay.manifest.fields import CaptureName, Condition, Duration, Instances, Share, Value
+from testbay.manifest.fields import CaptureName, Condition, Duration, Instances, Share, Table, Value
 from testbay.manifest.probes import PROBES, Probe
 from testbay.manifest.targets import Target
 from testbay.manifest.watching import Watching
@@ -88,6 +87,7 @@ class WebSocketCheck(CheckBase):
 class EnvCheck(CheckBase):
     """A check of variables in the file `source` or in the environment: that they are set and well-formed."""
 
+    usual: ClassVar[list[Phase]] = ["pre-deploy"]
     kind: Literal["env"]
     attempts: int = Field(default=1, ge=1, le=10)
     source: str | None = None
@@ -95,11 +95,6 @@ class EnvCheck(CheckBase):
     forbid: list[Annotated[str, Field(min_length=1)]] = []
     shape: dict[str, Annotated[str, AfterValidator(shapes.shape)]] = {}
     same_keys_as: str | None = None
-
-    @property
-    def asked_in(self) -> list[Phase]:
-        """The phases: by default before a deploy."""
-        return self.phases or ["pre-deploy"]
 
     @model_validator(mode="after")
     def _looks_at_something(self) -> "EnvCheck":
@@ -113,6 +108,7 @@ class EnvCheck(CheckBase):
 class ContainerCheck(CheckBase):
     """A check of containers, by name or as the services of a compose project."""
 
+    usual: ClassVar[list[Phase]] = ["pre-deploy"]
     kind: Literal["container"]
     containers: list[str] = []
     compose: str | None = None
@@ -120,11 +116,6 @@ class ContainerCheck(CheckBase):
     services: list[str] = []
     expect: list[Condition] = ["status == 'running'", "health == 'healthy'", "restarts == 0", "not oom_killed"]
     no_healthcheck: Literal["fail", "accept"] = "fail"
-
-    @property
-    def asked_in(self) -> list[Phase]:
-        """The phases: by default before a deploy."""
-        return self.phases or ["pre-deploy"]
 
     @model_validator(mode="after")
     def _names_them(self) -> "ContainerCheck":

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from testbay.manifest.checkbase import Table, check_names, check_placeholders
-from testbay.manifest.fields import Condition, Duration
+from testbay.manifest.checkbase import check_names, check_placeholders
+from testbay.manifest.fields import Condition, Duration, Table
 
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 READS = ("get", "head")

@@ -3,10 +3,16 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from testbay.manifest.expressions import parse
 from testbay.text import parse_duration
+
+
+class Table(BaseModel):
+    """A table of the manifest: no unknown keys, no conversions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def _seconds(text: Any) -> Any:
@@ -42,7 +48,6 @@ def _once_each(texts: list[str]) -> list[str]:
     return texts
 
 
-STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)  # of every table
 Duration = Annotated[float, BeforeValidator(_seconds)]
 Share = Annotated[float, BeforeValidator(share)]
 Condition = Annotated[str, AfterValidator(_condition)]

@@ -2,13 +2,13 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from testbay.manifest.checkbase import DEPLOYED, CheckBase, Phase, check_names, check_placeholders
+from testbay.manifest.expressions import parse
 from testbay.manifest.fields import ADDRESS, HOST_PORT, VARIABLE, Condition, Duration
 
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/""", re.DOTALL)  # in SQL
@@ -24,16 +24,13 @@ class _Probe(CheckBase):
     """The base of checks that only make sense for a deployment; `names` are those that its conditions may use."""
 
     names: ClassVar[frozenset[str]]
+    usual: ClassVar[list[Phase]] = DEPLOYED
     expect: list[Condition] = []
 
     @model_validator(mode="after")
     def _knows_its_names(self) -> Self:
         check_names(self.expect, self.names)
         return self
-
-    @property
-    def asked_in(self) -> list[Phase]:
-        return self.phases or DEPLOYED
 
 
 class TcpCheck(_Probe):
@@ -97,14 +94,11 @@ class HeartbeatCheck(_Probe):
     """
 
     names: ClassVar = frozenset({"age_s", "took_s", "text", "run", "expected_sha"})
+    usual: ClassVar[list[Phase]] = ["scheduled"]
     kind: Literal["heartbeat"]
     token: str = Field(pattern=VARIABLE)
     within: Duration
     takes: Duration | None = None
-
-    @property
-    def asked_in(self) -> list[Phase]:
-        return self.phases or ["scheduled"]
 
 
 class PostgresCheck(_Probe):
@@ -153,15 +147,10 @@ class NatsCheck(_Probe):
     def _fits_its_request(self) -> Self:
         if self.request and not self.writes:
             raise ValueError("request has another program do something: say writes = true")
-        if not self.request and (self.payload is not None or {"answer", "json"} & _names_in(self.expect)):
+        used = {name for rule in self.expect for name in parse.condition(rule).names}
+        if not self.request and (self.payload is not None or {"answer", "json"} & used):
             raise ValueError("payload, answer and json belong to request")
         return self
-
-
-def _names_in(rules: Iterable[str]) -> set[str]:
-    from testbay.manifest.expressions import parse
-
-    return {name for rule in rules for name in parse.condition(rule).names}
 
 
 PROBES = (TcpCheck, TlsCheck, DnsCheck, HeartbeatCheck, PostgresCheck, RedisCheck, NatsCheck)

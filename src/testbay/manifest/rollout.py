@@ -4,25 +4,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from testbay.manifest.fields import STRICT
+from testbay.manifest.fields import Table
 
 _Id = Annotated[str, Field(pattern=r"^([\w-]{1,100}|\$\{\w+\})$")]
 
 
-class Deployment(BaseModel):
+class Deployment(Table):
     """A source of deployments: GitHub's deployments to the environment of that name."""
-
-    model_config = STRICT
 
     github: str = Field(min_length=1, max_length=255)
 
 
-class Railway(BaseModel):
+class Railway(Table):
     """A service on Railway, by its ids; `${NAME}` in one comes from the environment."""
-
-    model_config = STRICT
 
     project: _Id
     environment: _Id

@@ -7,19 +7,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, field_validator, model_validator
 
 from testbay.manifest import conventions
 from testbay.manifest import needs as dependencies
-from testbay.manifest.fields import SERVICE
+from testbay.manifest.fields import SERVICE, Table
 from testbay.manifest.testpaths import folders_of_tests
 from testbay.text import nearest
 
 TESTS = ("tests/integration", "tests")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def _command(text: str) -> str:
@@ -64,7 +60,7 @@ Variables = Annotated[dict[str, str], AfterValidator(_variables)]
 TextOrFalse = Annotated[str | Literal[False], PlainValidator(_text_or_false)]
 
 
-class Stream(_Strict):
+class Stream(Table):
     """One JetStream stream. Ages are seconds."""
 
     name: str = Field(pattern=r"^[^\s.*>/\\]{1,255}$")
@@ -75,13 +71,13 @@ class Stream(_Strict):
     duplicate_window_s: float = Field(default=120, ge=0, allow_inf_nan=False)
 
 
-class NatsTable(_Strict):
+class NatsTable(Table):
     """The streams and consumers that the service expects to find in NATS."""
 
     streams: list[Stream] = []
 
 
-class Replay(_Strict):
+class Replay(Table):
     """The local stand-in that replaces the LLM when a secret is absent."""
 
     secret: str
@@ -90,14 +86,14 @@ class Replay(_Strict):
     env: Variables = {}
 
 
-class Aws(_Strict):
+class Aws(Table):
     """The AWS role and region for secrets; the variables AWS_ROLE_ARN and AWS_REGION beat them."""
 
     role: str | None = Field(default=None, min_length=20, pattern="^arn:")
     region: str | None = Field(default=None, min_length=1)
 
 
-class Manifest(_Strict):
+class Manifest(Table):
     """The manifest of one service. `root` is the service's folder, `file` the file of the manifest."""
 
     service: str = Field(pattern=SERVICE)

@@ -2,10 +2,10 @@
 
 from pydantic import Field, model_validator
 
-from testbay.manifest.checkbase import Evidence, Table, refuse
+from testbay.manifest.checkbase import Evidence, refuse
 from testbay.manifest.exchange import HTTP_NAMES
 from testbay.manifest.expressions import parse
-from testbay.manifest.fields import BASE_URL, Condition, Duration
+from testbay.manifest.fields import BASE_URL, Condition, Duration, Table
 from testbay.manifest.rollout import Deployment, Railway
 
 

@@ -7,8 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
-from testbay.manifest.checkbase import Table
-from testbay.manifest.fields import VARIABLE, Duration
+from testbay.manifest.fields import VARIABLE, Duration, Table
 
 _SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 _CLOCK = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
