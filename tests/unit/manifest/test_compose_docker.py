@@ -90,7 +90,7 @@ def test_another_checkout_of_the_same_name_is_not_asked_for(plugin: Plugin, tmp_
         folder.mkdir(parents=True)
         (folder / "c.yml").write_text("services: {db: {image: postgres}}", encoding="utf-8")
         reading = reader.read([folder / "c.yml"], environ, tmp_path / "cache")
-        asked.append((reading.reader, reading.directory == folder, len(calls(tmp_path))))
+        asked.append((reading.reader, reading.path.parent == folder, len(calls(tmp_path))))
 
     assert asked == [("Docker Compose 2.99.0", True, number) for number in (2, 2, 4)]
 

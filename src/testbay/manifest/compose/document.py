@@ -37,6 +37,15 @@ class Written(str):
     place: tuple[Path, int]
 
 
+def like(old: Any, new: str) -> str:
+    """Return a new text with the type and attributes of an old one: its position, origin, or why it has no value."""
+    if type(old) is str or not isinstance(old, str):
+        return new
+    made = type(old)(new)
+    made.__dict__.update(old.__dict__)
+    return made
+
+
 class Reset:
     """A value tagged `!reset`: removes the key that earlier files set."""
 

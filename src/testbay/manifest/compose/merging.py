@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from testbay.manifest.compose.document import Replaced, Reset, text_of
+from testbay.manifest.compose.document import Replaced, Reset, like, text_of
 
 Path = tuple[str, ...]
 
@@ -115,17 +115,8 @@ def pairs(value: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for entry in listed(value):
         name, assigned, text = str(entry).partition("=")
-        found[name] = _same_kind(entry, text) if assigned else None
+        found[name] = like(entry, text) if assigned else None
     return found
-
-
-def _same_kind(entry: Any, text: str) -> str:
-    """Part of a text, with the text's attributes: position, origin, or why it has no value."""
-    if type(entry) is str or not isinstance(entry, str):
-        return text
-    part = type(entry)(text)
-    part.__dict__.update(entry.__dict__)
-    return part
 
 
 def listed(value: Any) -> list[Any]:

@@ -74,7 +74,6 @@ class OwnReading:
             services=RecordMaker(model, self.variables.get, self.origins, problems).services(),
             variables=frozenset(self.variables.asked),
             files=tuple(self.files),
-            directory=self.files[0].parent,
             reader=reader,
             definition={key: value for key, value in model.items() if key != "services"},
             active_profiles=frozenset(  # without any, Compose takes the empty name for one

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from testbay.manifest.compose.document import like
+
 _REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/|oci:", re.ASCII)
 
 
@@ -25,8 +27,8 @@ def in_service(service: dict[str, Any], folder: Path) -> dict[str, Any]:
         made["env_file"] = [entry | {"path": _moved(entry["path"], folder)} for entry in files]
     if isinstance(volumes := made.get("volumes"), list):
         made["volumes"] = [_volume(volume, folder) for volume in volumes]
-    if isinstance(build := made.get("build"), dict):
-        made["build"] = build | {"context": _context(build.get("context", "."), folder)}
+    if isinstance(build := made.get("build"), dict) and isinstance(context := build.get("context", "."), str):
+        made["build"] = build | {"context": _moved(context, folder)}
     return made
 
 
@@ -42,18 +44,7 @@ def in_model(model: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _moved(text: str, folder: Path) -> str:
     """Make a path absolute, and keep the text's type and attributes."""
-    if not text or is_remote(text):
-        return text
-    moved = absolute(text, folder)
-    if type(text) is str:
-        return moved
-    kept = type(text)(moved)
-    kept.__dict__.update(text.__dict__)
-    return kept
-
-
-def _context(text: Any, folder: Path) -> Any:
-    return _moved(text, folder) if isinstance(text, str) else text
+    return text if not text or is_remote(text) else like(text, absolute(text, folder))
 
 
 def _volume(volume: dict[str, Any], folder: Path) -> dict[str, Any]:

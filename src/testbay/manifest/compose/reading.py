@@ -119,16 +119,15 @@ class ComposeService:
 class ComposeFile:
     """The reading of a project's compose files, its services in the file's order.
 
-    `path` is the first file, `files` are all that were named (an `include` is not); `directory` is what relative paths
-    start from. `reader` says who read it: `Docker Compose 2.26.1` or `testbay`. `definition` has the top-level keys
-    beside `services` as `docker compose config` prints them: networks, volumes, configs, secrets.
+    `path` is the first file, whose folder relative paths start from; `files` are all that were named (an `include` is
+    not). `reader` says who read it: `Docker Compose 2.26.1` or `testbay`. `definition` has the top-level keys beside
+    `services` as `docker compose config` prints them: networks, volumes, configs, secrets.
     """
 
     path: Path
     services: tuple[ComposeService, ...]
     variables: frozenset[str] = frozenset()
     files: tuple[Path, ...] = ()
-    directory: Path = Path()
     reader: str = "testbay"
     active_profiles: frozenset[str] = frozenset()
     definition: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from testbay.errors import ManifestError
@@ -58,23 +58,17 @@ class Variables:
         """
         given = env_files if env_files is not None else [folder / ".env"]
         known = dict(self.files)
+        made = replace(self, files=known, folder=folder)
         for path in given:
             content = read(path)
             if content is None:
                 if env_files is None:
                     continue
                 raise ManifestError(f"{path} does not exist", why="it is named as an env file", todo="create it")
-            for name, value in _read_env(path, content, self._over(known)).items():
+            for name, value in _read_env(path, content, made.get).items():
                 if name not in self.files:
                     known[name] = (value, _named(path, folder))
-        return Variables(shell=self.shell, files=known, folder=folder, asked=self.asked, filled=self.filled)
-
-    def _over(self, known: Mapping[str, tuple[str, str]]) -> Callable[[str], str | None]:
-        def lookup(name: str) -> str | None:
-            self.asked.add(name)
-            return self.shell[name] if name in self.shell else known.get(name, (None, ""))[0]
-
-        return lookup
+        return made
 
 
 def _named(path: Path, folder: Path) -> str:
