@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from testbay.errors import ManifestError
@@ -163,52 +163,56 @@ def _layers(one: Candidate, root: Path) -> list[Path]:
 
 def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual: bool = False) -> Candidate:
     """Read compose files as `testbay run` would."""
-    names = tuple(os.path.relpath(file, root) for file in files)
+    made = Candidate(names=tuple(os.path.relpath(file, root) for file in files), is_usual=is_usual)
     try:
         reading = reader.read(files, environ)
         rooms = selection.found(reading)
     except ManifestError as error:
-        return Candidate(names=names, is_usual=is_usual, refused=_refusal(error))
-    images = {room: (s.key, s.based_on) for s in reversed(reading.services) if (room := room_of(s)) in rooms}
+        return replace(made, refused=_refusal(error))
+    servers = [service for service in reading.services if room_of(service) in rooms]
+    made = replace(made, images={room_of(s): (s.key, s.based_on) for s in reversed(servers)})
     try:
         selection.select(reading, rooms)
     except ManifestError as error:
-        return Candidate(
-            names=names, is_usual=is_usual, images=images, refused=_refusal(error), offered=_offered(reading, rooms)
-        )
+        return replace(made, refused=_refusal(error), offered=_offered(servers))
     if empty := next(filter(None, map(_without_password, reading.services)), ""):
-        return Candidate(names=names, is_usual=is_usual, images=images, refused=f"{names[0]}: {empty}")
+        return replace(made, refused=f"{made.names[0]}: {empty}")
     started = filter(reading.is_active, reading.services)
-    servers = [service for service in reading.services if room_of(service) in rooms]
     mounts = [volume for service in servers for volume in (*service.built.copied, *service.volumes)]
-    return Candidate(
-        names=names,
-        is_usual=is_usual,
-        images=images,
+    return replace(
+        made,
         scripts=tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS)),
         mounted=tuple(Path(volume.source) for volume in mounts if not volume.target.startswith("/var/lib/")),
         given={name: value for service in servers for name, value in service.environment.items()},
         others=tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower())),
         database=_database(servers),
-        said={
-            name: (_on_this_machine(value, service, root), f"{names[0]}: {service.key}")
-            for service in reading.services
-            if service.build
-            for name, value in service.environment.items()
-            if value
-        },
-        published={
-            str(room_of(s)): (port.host, f"{names[0]}: {s.key} is at port {port.host}")
-            for s in reversed(servers)
-            for port in s.ports
-            if port.host and port.container == PORTS[str(room_of(s))]
-        },
+        said=_said(reading, root, made.names[0]),
+        published=_published(servers, made.names[0]),
     )
 
 
-def _offered(reading: ComposeFile, rooms: Collection[str]) -> dict[int, str]:
-    """Map the ports of this machine at which a file offers servers of these kinds to their services."""
-    servers = [service for service in reading.services if room_of(service) in rooms]
+def _said(reading: ComposeFile, root: Path, file: str) -> dict[str, tuple[str, str]]:
+    """Map the variables of the program itself, which is built, to their values and the place."""
+    given = ((service, pair) for service in reading.services if service.build for pair in service.environment.items())
+    return {
+        name: (_on_this_machine(value, service, root), f"{file}: {service.key}")
+        for service, (name, value) in given
+        if value
+    }
+
+
+def _published(servers: Sequence[ComposeService], file: str) -> dict[str, tuple[int, str]]:
+    """Map servers to the port of this machine at which a file offers them, and the place; the first one counts."""
+    return {
+        room_of(service): (port.host, f"{file}: {service.key} is at port {port.host}")
+        for service in reversed(servers)
+        for port in service.ports
+        if port.host and port.container == PORTS[room_of(service)]
+    }
+
+
+def _offered(servers: Sequence[ComposeService]) -> dict[int, str]:
+    """Map the ports of this machine at which a file offers these servers to their services."""
     return {port.host: service.key for service in servers for port in service.ports if port.host}
 
 
