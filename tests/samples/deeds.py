@@ -23,6 +23,9 @@ DO $$ BEGIN
 EXECUTE format('ALTER DATABASE %I SET search_path = public, "$user"', current_database());
 EXECUTE format('ALTER DATABASE %I SET app.tenant = ''it''''s, one''', current_database());
 EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET "TimeZone" = ''Asia/Tokyo''', current_database());
+EXECUTE format('ALTER DATABASE %I OWNER TO pg_monitor', current_database());
+EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database());
+EXECUTE format('GRANT CREATE ON DATABASE %I TO pg_signal_backend WITH GRANT OPTION', current_database());
 END $$;
 """
 

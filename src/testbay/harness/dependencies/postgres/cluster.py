@@ -23,6 +23,13 @@ SELECT r.rolname, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)
 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole
 CROSS JOIN LATERAL unnest(s.setconfig) c WHERE d.datname IN (%s, %s) ORDER BY d.datname = %s
 """
+_OWNER = "SELECT r.rolname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba WHERE d.datname = %s"
+# What they say with `GRANT` and `REVOKE … ON DATABASE`; no row while the database has its first privileges.
+_PRIVILEGES = """
+SELECT r.rolname, a.privilege_type, a.is_grantable
+FROM pg_database d CROSS JOIN LATERAL aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+WHERE d.datname = %s
+"""
 _FREE_SESSIONS = 25  # for the tests' own pools, before a spare database takes another one
 
 
@@ -40,6 +47,8 @@ class Cluster:
             # No session before: the migrated database may be `postgres` itself, and what is cloned may have no others.
             self._set_aside()
             self._settings = self._admin.execute(_SETTINGS, [self.endpoint.db, *[self._template] * 2]).fetchall()
+            [(self._owner,)] = self._admin.execute(_OWNER, [self.endpoint.db]).fetchall()
+            self._privileges = self._admin.execute(_PRIVILEGES, [self.endpoint.db]).fetchall()
         self._strategies = Strategies(self._admin.info.server_version)
 
     @property
@@ -62,7 +71,7 @@ class Cluster:
         return all(left > _FREE_SESSIONS for (left,) in self._admin.execute(query).fetchall())
 
     def create(self, name: str) -> None:
-        """Clone the template under a name, and give the clone the settings that CREATE DATABASE does not copy."""
+        """Clone the template under a name, with what CREATE DATABASE does not copy: settings, owner, privileges."""
         with self._gate.open("ab") as gate:  # the template is not migrated meanwhile; others may clone it too
             fcntl.flock(gate, fcntl.LOCK_SH)
             self._admin.execute(end_workers(self._template).encode())
@@ -79,6 +88,18 @@ class Cluster:
                 self._strategies.note(strategy, time.perf_counter() - began)
             for role, setting, value in self._settings:
                 self._set(name, role, setting, value)
+            self._allow(name)
+
+    def _allow(self, name: str) -> None:
+        """Give a clone the owner and the privileges of the migrated database."""
+        if self._owner != self.endpoint.user:
+            self.run("ALTER DATABASE {} OWNER TO {}", name, self._owner)
+        if self._privileges:
+            self.run("REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
+        for role, privilege, is_grantable in self._privileges:
+            whom = [role] if role is not None else []
+            option = " WITH GRANT OPTION" if is_grantable else ""
+            self.run(f"GRANT {privilege} ON DATABASE {{}} TO {'{}' if whom else 'PUBLIC'}{option}", name, *whom)
 
     def _set(self, name: str, role: str | None, setting: str, value: str) -> None:
         """Apply a setting that CREATE DATABASE does not copy; the server quotes the value."""
