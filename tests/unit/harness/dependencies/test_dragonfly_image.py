@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from testbay.errors import ManifestError
 from testbay.harness.dependencies.dragonfly import image
 from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.dependencies.endpoint import Server
@@ -57,6 +58,43 @@ def test_where_the_default_user_is_off_the_widest_one_counts(tmp_path: Path, las
     config = image.config_of(replace(service("redis-server", "--aclfile", "/etc/users.acl"), volumes=(mount,)))
 
     assert (config.user, config.password) == ("admin", "all")
+
+
+@pytest.mark.parametrize(
+    "users", ["user default off\nuser app on #5e88 ~* +@all\n", "user default on #5e88 ~* +@all\n"]
+)
+def test_users_with_hashes_alone_are_refused(tmp_path: Path, users: str) -> None:
+    """Testbay says so before the start; the server would only refuse the login."""
+    (tmp_path / "users.acl").write_text(users)
+    mount = Volume(type="bind", source=str(tmp_path / "users.acl"), target="/etc/users.acl")
+
+    with pytest.raises(ManifestError, match="service 'cache': its users have no password in plain text"):
+        image.config_of(replace(service("--aclfile", "/etc/users.acl"), volumes=(mount,)))
+
+
+@pytest.mark.parametrize(
+    ("written", "password"),
+    [
+        (r'"a\x20b\"c\n\q"', 'a b"c\nq'),
+        (r"'a\x20b\'c'", r"a\x20b'c"),
+        (r"pa\ss#1", r"pa\ss#1"),
+        (r"""a"b c"'d e'f""", "ab cd ef"),
+    ],
+)
+def test_words_of_a_redis_conf_are_quoted_as_redis_does(tmp_path: Path, written: str, password: str) -> None:
+    """A backslash counts between double quotes alone: https://redis.io/docs/latest/operate/oss_and_stack/management/config."""
+    (tmp_path / "redis.conf").write_text(f"requirepass {written}\n")
+    mount = Volume(type="bind", source=str(tmp_path), target="/c")
+
+    assert image.config_of(replace(service("redis-server", "/c/redis.conf"), volumes=(mount,))).password == password
+
+
+@pytest.mark.parametrize("flag", ["--tls-port 6379", "--unixsocket /run/redis.sock"])
+def test_other_ways_to_the_server_are_left_out_by_name(flag: str) -> None:
+    """A program that uses TLS or the socket would not reach the embedded server."""
+    found = image.config_of(service("redis-server", *flag.split())).left_out
+
+    assert found == (f"service 'cache': embedded leaves out {flag.removeprefix('--')}",)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from testbay.errors import ManifestError
 from testbay.harness.dependencies import container
 from testbay.manifest.compose.reading import ComposeService
 
@@ -37,9 +38,16 @@ _DEFAULTS = (
 )
 _OVERRIDES = tuple(f"/opt/bitnami/{kind}/mounted-etc/overrides.conf" for kind in ("redis", "valkey"))
 _LONGEST_LINE = 4096  # of a redis.conf, as far as its quotes are read
+# A word of a redis.conf: parts in either kind of quotes, and bare ones, in which a backslash stands for itself.
+_PART = re.compile(r"""\"((?:\\.|[^"\\])*+)\"|'((?:\\'|[^'])*+)'|([^\s"']++)""")
+_LINE = re.compile(rf"(?:\s*+(?:{_PART.pattern})++)*+\s*")
+_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))")
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
 _ENVIRONMENT_FLAGS = ("REDIS_ARGS", "REDIS_EXTRA_FLAGS", "VALKEY_EXTRA_FLAGS")
 # Those of them that a test can notice.
-_WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof", "rename-command")
+_WORTH_SAYING = (
+    *("include", "loadmodule", "aclfile", "replicaof", "slaveof", "rename-command", "tls-port", "unixsocket"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,18 +181,28 @@ def _parsed(text: str) -> Iterator[Setting]:
 
 def _words(line: str) -> list[str]:
     """The words of a configuration line, with quotes resolved as far as they are well-formed."""
-    if len(line) > _LONGEST_LINE:
-        return line.split()
-    try:
-        return shlex.split(line, comments=line.lstrip().startswith("#")) or [""]
-    except ValueError:
-        return line.split()
+    if line.lstrip().startswith("#"):
+        return [""]
+    if len(line) > _LONGEST_LINE or not _LINE.fullmatch(line):
+        return line.split() or [""]
+    words = re.finditer(rf"(?:{_PART.pattern})++", line)
+    return [_PART.sub(_plain, word[0]) for word in words] or [""]
+
+
+def _plain(part: re.Match[str]) -> str:
+    double, single, bare = part.groups()
+    if double is not None:
+        return _ESCAPE.sub(lambda at: chr(int(at[1], 16)) if at[1] else _ESCAPED.get(at[2], at[2]), double)
+    return bare if single is None else single.replace("\\'", "'")
 
 
 def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, str]:
     """User and password: from the settings, else from variables.
 
     A named user counts only if `default` is off: the one that may do most, as testbay empties the server.
+
+    Raises:
+        ManifestError: No user has a password that testbay knows.
     """
     password = next((values[0] for name, values in reversed(settings) if name == "requirepass" and values), "")
     password = password or container.variable(service, "DFLY_requirepass", "DFLY_PASSWORD", *_variables_of(service))
@@ -192,10 +210,22 @@ def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, s
     default = users.pop("default", ())
     if "off" in default:
         named = [(who, rules) for who, rules in users.items() if _secret(rules)]
+        if not named and users:
+            raise _without_password(service)
         who, rules = max(named, key=lambda one: _breadth(one[1]), default=("", ()))
         return (who, _secret(rules)) if who else ("", password)
     password = _secret(default) or password
+    if not password and any(rule.startswith("#") for rule in default) and "nopass" not in default:
+        raise _without_password(service)
     return "", password or ("" if _is_open_by_choice(service, settings) else service.stack_password)
+
+
+def _without_password(service: ComposeService) -> ManifestError:
+    return ManifestError(
+        f"service {service.key!r}: its users have no password in plain text",
+        why="testbay cannot log in with a hash (#…) of one",
+        todo="give the tests a file with a user that has a plain password (>…), or without users",
+    )
 
 
 def _is_open_by_choice(service: ComposeService, settings: Sequence[Setting]) -> bool:
