@@ -217,7 +217,7 @@ def checkout(project: Path) -> None:
     """Make the project a checkout with our tier 2 and a tier 3, on this interpreter's environment."""
     scripts = project / "scripts"
     (scripts / "ci").mkdir(parents=True)
-    for program in ("run-integration-tests.sh", "passed.py"):
+    for program in ("run-integration-tests.sh", "tier2.py", "plan.py", "sidebyside.py"):
         shutil.copy(REPOSITORY / "scripts" / "ci" / program, scripts / "ci")
     shutil.copy(REPOSITORY / "scripts" / "bootstrap", scripts / "bootstrap")
     (scripts / "bootstrap").write_text("#!/bin/sh\n", encoding="utf-8")

@@ -1,7 +1,7 @@
 """The jobs of a workflow's matrix, as JSON: each service, once for each shard that its manifest asks for.
 
-Called by tier 2 (`--list --json`): matrix.py SINCE SERVICE…, where SINCE may be empty. It needs nothing but Python: the
-job that asks it makes no .venv. In GitHub Actions the answer is the step's output `matrix`, too.
+It needs nothing but Python: the job that asks tier 2 for it (`--list --json`) makes no .venv. In GitHub Actions the
+answer is the step's output `matrix`, too.
 """
 
 import json
@@ -10,23 +10,25 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+
+from plan import Refused, say
 
 # A change in services/NAME/ concerns NAME, one here concerns no service, and any other concerns every service.
 CONCERNS_NONE = ("bench/", "docs/", "tests/", ".ci/")
 MOST_SHARDS = 256  # jobs that one matrix may have
 
 
-def main(since: str, *names: str) -> None:
-    """Print the answer."""
+def jobs(since: str, names: list[str]) -> list[dict[str, Any]]:
+    """A job for each shard of the services that changed since that commit; where it is empty, of all."""
     chosen = sorted(set(names) & concerned(since, set(names)) if since else names)
-    announce([entry for name in chosen for entry in entries_of(name)])
+    return [entry for name in chosen for entry in entries_of(name)]
 
 
 def announce(entries: list[dict[str, Any]]) -> None:
     """To whoever reads, and in GitHub Actions to the jobs that come after."""
     answer = json.dumps(entries, separators=(",", ":"))
-    print(answer)
+    say(answer)
     if output := os.environ.get("GITHUB_OUTPUT"):
         with Path(output).open("a", encoding="utf-8") as file:
             file.write(f"matrix={answer}\n")
@@ -64,7 +66,11 @@ def entries_of(name: str) -> list[dict[str, Any]]:
     """One for each shard, counted from 1."""
     shards = manifest(Path("services") / name).get("shards", 1)
     if not isinstance(shards, int) or isinstance(shards, bool) or not 1 <= shards <= MOST_SHARDS:
-        fail(f"services/{name}: shards = {shards!r} is no number of shards", f"write one from 1 to {MOST_SHARDS}")
+        what, todo = (
+            f"services/{name}: shards = {shards!r} is no number of shards",
+            f"write one from 1 to {MOST_SHARDS}",
+        )
+        raise Refused(10, what, todo=todo)
     return [{"service": name, "shard": shard, "shards": shards} for shard in range(1, shards + 1)]
 
 
@@ -77,14 +83,5 @@ def manifest(folder: Path) -> dict[str, Any]:
         file = folder / "pyproject.toml"
         return dict(tomllib.loads(file.read_text(encoding="utf-8"))["tool"]["testbay"])
     except (ValueError, KeyError, TypeError) as error:
-        fail(f"{file} holds no manifest: {error}", "fix it (docs/reference/manifest.md)")
-
-
-def fail(what: str, todo: str) -> NoReturn:
-    """End with the code of a manifest that cannot be used."""
-    print(f"run-integration-tests: {what}\n  do:       {todo}", file=sys.stderr)
-    sys.exit(10)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        what, todo = f"{file} holds no manifest: {error}", "fix it (docs/reference/manifest.md)"
+        raise Refused(10, what, todo=todo) from error

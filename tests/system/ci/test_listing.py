@@ -1,11 +1,13 @@
 """What tier 2 lists: names for people, jobs for a workflow's matrix, only those that a change concerns."""
 
 import json
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from tests.system.fakes.tiers import Run, add_service, write
+from tests.system.fakes.tiers import SCRIPT, Run, add_service, write
 
 # A file that changed, and the services of two, a and b, whose tests that concerns.
 CHANGES = {
@@ -63,6 +65,31 @@ def test_an_unknown_option_is_refused(checkout: Path, tier2: Run) -> None:
             "  do:       scripts/ci/run-integration-tests.sh --help",
         ],
     )
+
+
+def test_since_when_has_to_be_said(checkout: Path, tier2: Run) -> None:
+    """An option without its value lists nothing."""
+    add_service(checkout, "a")
+
+    assert tier2("--list", "--json", "--changed-since") == (
+        10,
+        [
+            "run-integration-tests: --changed-since needs a commit",
+            "  why:      since when?",
+            '  do:       name one, or "" for all services',
+        ],
+    )
+
+
+def test_list_needs_no_environment(checkout: Path, tier2: Run) -> None:
+    """A workflow's first job makes none: any Python that is new enough answers, and without one that is said."""
+    add_service(checkout, "a")
+    (checkout / ".venv/bin/python").unlink()
+    shutil.copy(SCRIPT.parents[1] / "bootstrap", checkout / "scripts")
+    entry = {"service": "a", "shard": 1, "shards": 1}
+
+    assert json.loads(tier2("--list", "--json", TESTBAY_PYTHON=sys.executable)[1][0]) == [entry]
+    assert tier2("--list", TESTBAY_PYTHON="no-python")[1][0] == "scripts/bootstrap: no Python 3.11 or newer"
 
 
 def test_list_as_json_is_a_workflow_matrix(checkout: Path, tier2: Run, tmp_path: Path) -> None:

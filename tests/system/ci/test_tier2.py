@@ -1,11 +1,10 @@
 """Tier 2 runs for real here, on a small tree of stub services, and its output is compared line by line."""
 
-import signal
-import sys
+import subprocess
 from pathlib import Path
 
 import pytest
-from tests.system.fakes.tiers import DEADLINE_S, Run, add_service, lines_of, start, write
+from tests.system.fakes.tiers import DEADLINE_S, Run, add_service, lines_of, write
 
 
 def test_every_service_runs(checkout: Path, tier2: Run) -> None:
@@ -103,88 +102,88 @@ def test_services_run_side_by_side_and_speak_in_turn(checkout: Path, tier2: Run)
     assert (code, said) == (0, ["tests of a", "met b", "tests of b", "met a"])
 
 
-def test_words_that_cannot_be_shown_are_a_note(checkout: Path, tier2: Run) -> None:
-    """The tests have passed all the same."""
-    python = checkout / ".venv/bin/python"
-    python.unlink()  # a link to the real one
-    write(python, f'#!/bin/sh\ncase $4 in *stdout.buffer*) exit 3 ;; esac\nexec "{sys.executable}" "$@"\n')
-    add_service(checkout, "a", ends="until [ -e b.ran ]; do sleep 0.05; done")
-    add_service(checkout, "b", ends="touch b.ran")
+def test_the_next_service_starts_when_any_has_ended(checkout: Path, tier2: Run) -> None:
+    """The first still runs then: it ends when the third has begun."""
+    add_service(checkout, "a", ends="until [ -e c.began ]; do sleep 0.05; done")
+    add_service(checkout, "b")
+    add_service(checkout, "c", ends="touch c.began")
 
     code, lines = tier2("--jobs", "2")
 
-    assert (code, [line for line in lines if line.startswith("note")]) == (
-        0,
-        ["note: not all that b said is shown: showing it failed (exit 3)"],
-    )
+    assert (code, [line for line in lines if line.startswith("tests")]) == (0, [f"tests of {name}" for name in "abc"])
 
 
-def test_an_interrupted_service_ends_those_beside_it(checkout: Path, tier2: Run) -> None:
-    """Ctrl-C in one is meant for all: the other is told, and waited for."""
-    add_service(checkout, "a", ends="until [ -e services/b/started ]; do sleep 0.05; done; exit 130")
-    add_service(
-        checkout,
-        "b",
-        ends="trap 'echo ended; exit 130' INT; touch services/b/started; for _ in {1..600}; do sleep 0.1; done",
-    )
+def test_words_that_cannot_be_shown_are_a_note(checkout: Path) -> None:
+    """Whoever reads has had enough; the tests have passed all the same, and all have run."""
+    add_service(checkout, "a")
+    add_service(checkout, "b", ends="until [ -e read ]; do sleep 0.05; done; echo more; touch b.ran")
+    reader = "until read -r line; [[ $line == 'tests of b' ]]; do :; done; exec <&-; touch read"
+    script = checkout / "scripts/ci/run-integration-tests.sh"
+    line = f'"$0" --jobs 2 | {{ {reader}; }}; echo "${{PIPESTATUS[0]}}"'
+    argv = ["bash", "-c", line, str(script)]
+    done = subprocess.run(argv, cwd=checkout, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
-    code, lines = tier2("--jobs", "2")
-
-    assert (code, lines[3:]) == (
-        130,
+    assert (done.stdout, (checkout / "b.ran").exists(), done.stderr.splitlines()[:2]) == (
+        "0\n",
+        True,
         [
-            "tests of b",
-            "ended",
-            "",
-            "Services: 2 planned, 2 ran, 0 passed",
-            "  a                        interrupted N s",
-            "  b                        interrupted N s",
+            "note: not all that b said is shown: showing it failed (Broken pipe)",
+            "run-integration-tests: standard output cannot be written to: Broken pipe",
         ],
     )
 
 
-def test_an_interrupted_service_ends_the_run(checkout: Path, tier2: Run) -> None:
-    """A tier 3 that ended by Ctrl-C means "stop": the next service does not start."""
-    add_service(checkout, "a", ends="exit 130")
-    add_service(checkout, "b")
+def test_nothing_runs_where_nothing_can_be_shown(checkout: Path) -> None:
+    """A full disk is told, with an exit code of its own."""
+    add_service(checkout, "a", ends="touch a.ran")
+    script = checkout / "scripts/ci/run-integration-tests.sh"
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([script], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
 
-    code, lines = tier2("--jobs", "1")
-
-    assert (code, lines[-2:]) == (
-        130,
-        ["Services: 2 planned, 1 ran, 0 passed", "  a                        interrupted N s"],
+    assert (done.returncode, (checkout / "a.ran").exists(), done.stderr.splitlines()) == (
+        1,
+        False,
+        [
+            "run-integration-tests: standard output cannot be written to: No space left on device",
+            "  do:       send it to a file or a program that takes it all",
+        ],
     )
 
 
-@pytest.mark.parametrize(("sent", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_reaches_the_tests_and_their_cleanup_is_waited_for(
-    checkout: Path, sent: signal.Signals, expected: int
-) -> None:
-    """Ctrl-C and SIGTERM reach tier 3 once; what it says while it cleans up still comes out."""
-    # Python hears Ctrl-C only where it was not told to ignore it, as bash tells background jobs.
-    program = checkout / "program.py"
-    program.write_text(
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
-        "try:\n    print('started', flush=True)\n    time.sleep(60)\n"
-        f"except KeyboardInterrupt:\n    time.sleep(0.3)\n    print('cleaned up')\n    sys.exit({expected})\n",
-        encoding="utf-8",
+def test_without_room_for_words_services_run_one_after_another(checkout: Path) -> None:
+    """What cannot be kept could not be shown in order: that takes longer, and is told."""
+    for name in ("a", "b"):
+        add_service(checkout, name)
+        script = checkout / f"services/{name}/scripts/ci/run-tests.sh"
+        write(script, script.read_text(encoding="utf-8").replace("\n", "\nulimit -S -f unlimited\n", 1))
+    script = checkout / "scripts/ci/run-integration-tests.sh"
+    argv = ["bash", "-c", 'ulimit -S -f 0; exec "$0" --jobs 2', str(script)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+
+    assert (done.returncode, lines_of(done.stdout)[-3:], done.stderr.partition("No usable")[0]) == (
+        0,
+        ["Services: 2 planned, 2 ran, 2 passed", *(f"  {name}                        passed N s" for name in "ab")],
+        "note: services run one after another, as their words cannot be kept: ",
     )
-    add_service(checkout, "a", ends=f'exec "{sys.executable}" "{program}"')
 
-    with start(checkout) as process:
-        assert process.stdout
-        head = [process.stdout.readline().strip() for _ in range(3)]
-        process.send_signal(sent)
-        rest, _ = process.communicate(timeout=DEADLINE_S)
 
-    assert (head[-1], process.returncode) == ("started", expected)
-    assert lines_of(rest) == [
-        "cleaned up",
-        "",
-        "Services: 1 planned, 1 ran, 0 passed",
-        "  a                        interrupted N s",
-    ]
+def test_a_run_of_another_service_proves_nothing(checkout: Path, tier2: Run) -> None:
+    """Also where its name holds that of the one in question."""
+    add_service(checkout, "a", code=None)
+    add_service(checkout, "b-a", ends="until [ -e a.ended ]; do sleep 0.05; done")
+    ends = "until [ -e .testbay/runs/*-b-a-00ff ]; do sleep 0.05; done; touch a.ended"
+    write(checkout / "services/a/scripts/ci/run-tests.sh", f"#!/bin/bash\n{ends}\n")
+
+    code, lines = tier2("--jobs", "2")
+
+    assert (code, lines[-3:]) == (
+        15,
+        [
+            "Services: 2 planned, 1 ran, 1 passed",
+            "  a                        ran no tests N s",
+            "  b-a                      passed N s",
+        ],
+    )
 
 
 def test_an_unknown_service_is_refused_with_the_known_ones(checkout: Path, tier2: Run) -> None:
@@ -320,3 +319,22 @@ def test_a_shard_without_a_value_is_refused(checkout: Path, tier2: Run) -> None:
             "  do:       --shard 2/4",
         ],
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "why"),
+    [
+        (["--jobs"], "--jobs needs a number", "how many services at once?"),
+        (["--jobs", "0"], "--jobs needs a number", "how many services at once?"),
+        (["--job", "2"], "unknown option --job", "see what there is"),
+    ],
+)
+def test_a_wrong_option_is_refused(checkout: Path, tier2: Run, words: list[str], what: str, why: str) -> None:
+    """Before anything is set up."""
+    add_service(checkout, "a")
+    write(checkout / "scripts/bootstrap", "#!/bin/sh\necho set up\n")
+
+    assert [line.partition(":")[::2] for line in tier2(*words)[1][:2]] == [
+        ("run-integration-tests", f" {what}"),
+        ("  why", f"      {why}"),
+    ]

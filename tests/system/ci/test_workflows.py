@@ -13,6 +13,7 @@ from tests.stepper.runner import WorkflowRun
 from tests.system.conftest import REPOSITORY, Bay
 from tests.system.fakes.cloud import CANARY, Cloud
 from tests.system.fakes.forge import Forge
+from tests.system.fakes.tiers import TIER2
 
 LIVE, GENERAL = "agent-executor-integration-tests.yml", "integration-tests.yml"
 SECRET = '[secrets]\nOPENAI_API_KEY = "/shop/test/key"\n'
@@ -90,7 +91,7 @@ def forge(tmp_path: Path, cloud: Cloud) -> Iterator[Forge]:
     """A repository with the real tiers; at the end nothing may be left of what its workflows started."""
     forge = Forge(tmp_path, cloud)
     forge.take(*(f".github/workflows/{name}" for name in (LIVE, GENERAL)), "docker-compose.test.yml")
-    forge.take(*(f"scripts/ci/{name}" for name in ("run-integration-tests.sh", "matrix.py", "passed.py")))
+    forge.take(*(f"scripts/ci/{name}" for name in TIER2))
     forge.bootstrap()
     bay = Bay(tmp_path, tmp_path / "cache")
     bay.name = "nobody's"  # others on this machine have services of the same name

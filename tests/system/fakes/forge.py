@@ -21,7 +21,9 @@ from testbay.masking import Scan
 ENVIRONMENT = "ci-openai"
 # Where Docker, images, packages and certificates are: a runner would have its own.
 _OF_THE_MACHINE = ("DOCKER_", "POSTGRES_IMAGE", "DRAGONFLY_IMAGE", "NATS_", "PIP_", "UV_", "SSL_CERT_")
-BOOTSTRAP = """#!/bin/sh
+BOOTSTRAP = """#!/bin/bash
+find_python() {{ echo '{python}'; }}
+[[ ${{BASH_SOURCE[0]}} == "$0" ]] || return 0
 {first}
 mkdir -p .venv/bin
 printf '#!/bin/sh\nexec %s "$@"\n' '{python}' > .venv/bin/python && chmod +x .venv/bin/python

@@ -13,6 +13,7 @@ from tests.system.fakes import git_host
 from tests.system.fakes.deployment import Deployment, deployed
 from tests.system.fakes.fake_github import NAME, OWNER, FakeGitHub, Fault
 from tests.system.fakes.forge import Forge
+from tests.system.fakes.tiers import TIER2
 
 WORKFLOW = "production-health-check.yml"
 BRANCH = "testbay-history"
@@ -47,8 +48,8 @@ class Production:
         self.forge = Forge(folder)
         self.forge.environ |= {"HASTE": "20", "GITHUB_API_URL": github.url, "GITHUB_SERVER_URL": github.url}
         self.forge.variables["AGENT_EXECUTOR_URL"] = f"http://127.0.0.1:{deployment.port}"
-        self.forge.take(*(f"scripts/ci/{name}" for name in ("run-integration-tests.sh", "run-checks.sh")))
-        self.forge.take(*(f"scripts/ci/{name}" for name in ("matrix.py", "checks.py")), f".github/workflows/{WORKFLOW}")
+        self.forge.take(*(f"scripts/ci/{name}" for name in (*TIER2, "run-checks.sh", "checks.py")))
+        self.forge.take(f".github/workflows/{WORKFLOW}")
         self.forge.bootstrap(warm=True)
         self.forge.service("shop", manifest=MANIFEST)
         self.forge.commit()

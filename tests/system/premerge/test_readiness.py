@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.system.conftest import Bay
 from tests.system.fakes.forge import Forge
+from tests.system.fakes.tiers import TIER2
 
 WORKFLOW = "production-readiness.yml"
 GREEN = dict.fromkeys(["list", "check", "required-checks"], "success")
@@ -24,8 +25,7 @@ def forge(tmp_path: Path) -> Iterator[Forge]:
     """A repository with the real scripts; at the end nothing may be left of what its workflow started."""
     forge = Forge(tmp_path)
     forge.take(f".github/workflows/{WORKFLOW}", "docker-compose.test.yml")
-    programs = ("run-integration-tests.sh", "run-checks.sh", "matrix.py", "passed.py", "checks.py")
-    forge.take(*(f"scripts/ci/{name}" for name in programs))
+    forge.take(*(f"scripts/ci/{name}" for name in (*TIER2, "run-checks.sh", "checks.py")))
     forge.bootstrap(warm=True)
     bay = Bay(tmp_path, tmp_path / "cache")
     bay.name = "nobody's"  # others on this machine have services of the same name
