@@ -64,6 +64,11 @@ def pytest_load_initial_conftests(
         from testbay.harness.plugin import completing
 
         completing.complete(early_config, parser, args, worker="PYTEST_XDIST_WORKER" in settings.environ())
+    if order := early_config.known_args_namespace.testbay_order:
+        from testbay.harness.plugin.ordering import SlowestFirst
+
+        steals = getattr(early_config.known_args_namespace, "dist", "no") == "worksteal"  # later a worker reads "no"
+        early_config.pluginmanager.register(SlowestFirst(Path(order), steals=steals), "testbay-order")
     target = early_config.known_args_namespace.testbay_record
     record = Recorder(Path(target), masked) if target else None
     if record:  # another plugin may end pytest before ours is configured
@@ -106,10 +111,6 @@ def pytest_configure(config: pytest.Config) -> None:
         from testbay.harness.plugin.splitter import Splitter
 
         config.pluginmanager.register(Splitter(Path(shard)), "testbay-splitter")
-    if order := config.getoption("--testbay-order"):
-        from testbay.harness.plugin.ordering import SlowestFirst
-
-        config.pluginmanager.register(SlowestFirst(Path(order)), "testbay-order")
     config.pluginmanager.register(Deselected(), "testbay-deselected")
     if hasattr(config, "workerinput"):
         return

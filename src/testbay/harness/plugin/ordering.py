@@ -1,22 +1,25 @@
-"""The order of tests for several workers: slow files first, so that none is left for the end."""
+"""The order of tests for several workers: slow files first, so that only short tests are left for the end."""
 
 import json
-from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
 
+_Timed = list[tuple[pytest.Item, float]]
+
 
 class SlowestFirst:
-    """Orders files by recorded durations; the tests of a file stay together, in their order.
+    """Orders files by their longest test, as recorded; the tests of a file stay together, in their order.
 
     Where nothing is recorded yet, the files with the most tests come first. Files with a common `xdist_group` mark
-    stay together: a worker takes neighbouring tests. Under xdist each worker sorts the same way.
+    stay together: a worker takes neighbouring tests. Under xdist each worker sorts the same way. With `steals`, it is
+    xdist's `worksteal` that hands out the tests.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, steals: bool) -> None:
         self._durations: dict[str, float] = json.loads(file.read_bytes())
+        self._steals = steals
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
@@ -28,12 +31,12 @@ class SlowestFirst:
             return result
         known = [seconds for item in items if (seconds := self._durations.get(item.nodeid)) is not None]
         average = sum(known) / len(known) if known else 1.0
-        parts = {item: _part(item) for item in items}
-        cost: Counter[str] = Counter()
-        for item, part in parts.items():
-            cost[part] += self._durations.get(item.nodeid, average)  # type: ignore[assignment] # floats count, too
-        first = {part: index for index, part in reversed(list(enumerate(parts.values())))}
-        items.sort(key=lambda item: (-cost[parts[item]], first[parts[item]]))
+        parts: dict[str, _Timed] = {}
+        for item in items:
+            parts.setdefault(_part(item), []).append((item, self._durations.get(item.nodeid, average)))
+        ordered = sorted(parts.values(), key=lambda part: (-max(s for _, s in part), -len(part)))
+        workers = getattr(config, "workerinput", {}).get("workercount", 1)
+        items[:] = _dealt(ordered, workers if self._steals else 1)
         return result
 
 
@@ -41,3 +44,26 @@ def _part(item: pytest.Item) -> str:
     """Return what a test stays with: its group, or its file."""
     mark = item.get_closest_marker("xdist_group")
     return str(item.path) if mark is None else f"@{mark.kwargs.get('name') or mark.args}"
+
+
+def _dealt(parts: Sequence[_Timed], shares: int) -> list[pytest.Item]:
+    """Deal the parts to as many workers, each to the one with the least to do, and return one list after the other.
+
+    `worksteal` cuts the list into shares with equal numbers of tests; a worker without any takes half of another's from
+    its end. In a list that is sorted as a whole, the second worker would begin with short tests, and what is in the
+    middle of the list would be left for the end. The last parts are cut so that the shares become equal.
+    """
+    total = sum(map(len, parts))
+    rooms = [(total + number) // shares for number in range(shares)]
+    dealt: list[list[pytest.Item]] = [[] for _ in rooms]
+    seconds = [0.0 for _ in rooms]
+    for part in parts:
+        begin = 0
+        while begin < len(part):
+            share = min((n for n, room in enumerate(rooms) if room), key=seconds.__getitem__)
+            taken = part[begin : begin + rooms[share]]
+            dealt[share] += [item for item, _ in taken]
+            seconds[share] += sum(duration for _, duration in taken)
+            rooms[share] -= len(taken)
+            begin += len(taken)
+    return [item for share in dealt for item in share]

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.unit.conftest import ALONE, ROOT
@@ -13,20 +14,24 @@ MARKED = "import pytest\npytestmark = pytest.mark.xdist_group('model')\n"
 TEST = "def test_it(): pass\n"
 
 
-def order(folder: Path, files: dict[str, str], durations: dict[str, float], warm_pytest: Warm) -> list[str]:
-    """Run the files; the names of those whose tests ran, in that order."""
+def order(
+    folder: Path, files: Mapping[str, str], durations: Mapping[str, float], warm_pytest: Warm, *options: str
+) -> list[str]:
+    """Run the files; the names of those whose tests were to run, in that order."""
     for name, content in files.items():
         (folder / name).write_text(content)
-    (folder / "order.json").write_text(json.dumps(durations))
+    (folder / "order.json").write_text(json.dumps(dict(durations)))
     argv = ["-p", "testbay.pytest_plugin", f"--testbay-order={folder}/order.json", "--testbay-record=tests.jsonl"]
-    warm_pytest.run(argv, cwd=folder, environ={**os.environ, **ALONE, "PYTHONPATH": f"{ROOT / 'src'}:"})
-    return [attempt.id.partition("::")[0] for attempt in results.read(folder).attempts]
+    warm_pytest.run([*argv, *options], cwd=folder, environ={**os.environ, **ALONE, "PYTHONPATH": f"{ROOT / 'src'}:"})
+    done = results.read(folder)
+    assert len(done.attempts) == len(done.planned)
+    return [nodeid.partition("::")[0] for nodeid in done.planned]
 
 
 def test_slow_files_come_first_and_groups_stay_together(tmp_path: Path, warm_pytest: Warm) -> None:
-    """A group of files counts as one; a file of which nothing is known counts as the average."""
+    """A group of files counts by its longest test; a file of which nothing is known counts as the average."""
     files = {f"test_{name}.py": (MARKED if name in "ad" else "") + TEST for name in "abcd"}
-    durations = {f"test_{name}.py::test_it": seconds for name, seconds in {"a": 2.0, "b": 3.0, "d": 2.0}.items()}
+    durations = {f"test_{name}.py::test_it": seconds for name, seconds in {"a": 1.0, "b": 3.0, "d": 4.0}.items()}
 
     ran = order(tmp_path, files, durations, warm_pytest)
 
@@ -40,3 +45,14 @@ def test_without_durations_the_files_with_the_most_tests_come_first(tmp_path: Pa
     ran = order(tmp_path, files, {}, warm_pytest)
 
     assert ran == ["test_b.py", "test_d.py", "test_a.py", "test_c.py"]
+
+
+def test_each_worker_begins_with_a_slow_file_and_ends_with_a_short_one(tmp_path: Path, warm_pytest: Warm) -> None:
+    """`worksteal` gives each worker half of the list, so that each half is sorted; the shortest file fills them up."""
+    files = {f"test_{name}.py": TEST for name in "abcd"} | {"test_e.py": TEST + TEST.replace("it", "that")}
+    durations = {f"test_{name}.py::test_it": seconds for seconds, name in enumerate("eabcd")}
+    durations["test_e.py::test_that"] = 0
+
+    ran = order(tmp_path, files, durations, warm_pytest, "-pxdist.plugin", "-n2", "--dist=worksteal")
+
+    assert ran == [f"test_{name}.py" for name in ("d", "a", "e", "c", "b", "e")]
