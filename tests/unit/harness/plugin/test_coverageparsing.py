@@ -1,5 +1,6 @@
 """The reports of a run read each file once, and are those that coverage.py writes by itself."""
 
+import gc
 import io
 import json
 from collections.abc import Callable
@@ -33,21 +34,28 @@ def reports(tmp_path: Path) -> Callable[[], dict[str, object]]:
 
 @pytest.mark.filterwarnings("ignore:Couldn't parse")
 def test_each_file_is_read_once(reports: Callable[[], dict[str, object]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three reports, one reading; they are the same as without it, also beside a file that cannot be read."""
+    """Three reports, one reading, and no garbage collected; they are the same as without it.
+
+    A file that cannot be read changes nothing.
+    """
     read: list[str] = []
+    collects: list[bool] = []
     parse = PythonParser.parse_source
 
     def noted(parser: PythonParser) -> None:
         read.append(parser.filename)
+        collects.append(gc.isenabled())
         parse(parser)
 
     monkeypatch.setattr(PythonParser, "parse_source", noted)
     alone, times_alone = reports(), [Path(file).name for file in read].count("shop.py")
     read.clear()
+    collects.clear()
     one = OneParse()
     one.begin()
     shared = reports()
-    one.pytest_unconfigure()
+    one.end()
 
     assert shared == alone
     assert ([Path(file).name for file in read].count("shop.py"), times_alone) == (1, 3)
+    assert (True in collects, gc.isenabled()) == (False, True)
