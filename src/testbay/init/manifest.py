@@ -54,8 +54,9 @@ class Draft:
 class _Ways:
     """The ways by which the program finds its servers where no variable holds their address.
 
-    By an address in its sources, by libpq's own variables, or at the port that the compose file publishes. For the
-    `unknown` nothing tells; a program is kept off a PostgreSQL of the developer's at the usual port (`assumed`).
+    By an address in its sources, by libpq's own variables, or at the port that the compose file publishes. Beside a
+    fixed address a call without one would find a socket of the developer's. For the `unknown` nothing tells; a program
+    is kept off a PostgreSQL of the developer's at the usual port (`assumed`).
     """
 
     fixed: dict[str, FixedAddress]
@@ -98,7 +99,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     ]
     return Draft(
         keys=[key for key in keys if key],
-        env=[*_env(project, found, ways.fixed, tests.value.strip('"') if tests else "", made), *ways.by_libpq],
+        env=_env(project, found, ways, tests.value.strip('"') if tests else "", made),
         servers=found,
         needs_test=needs_test,
         missing=missing,
@@ -110,7 +111,8 @@ def _ways(project: Project, found: Servers, own: Collection[str], insisted_on: d
     """Find the ways to the servers, without those of which the tests start their `own`."""
     unread = [need for need in variables.unread(project, found.needs) if need not in own]
     fixed = {need: one for need, one in _fixed(project, found, unread).items() if need not in own} | insisted_on
-    by_libpq = libpq.variables(project) if "postgres" in {*unread} - fixed.keys() else []
+    is_far = "postgres" in fixed and not fixed["postgres"].is_local
+    by_libpq = libpq.variables(project) if "postgres" in unread and not is_far else []
     open_ones = [need for need in unread if need not in fixed and not (need == "postgres" and by_libpq)]
     published = {
         need: (port, f"{where}, and no variable names another")
@@ -141,18 +143,18 @@ def _compose(found: Servers) -> Finding | None:
     return Finding(key="compose", value=value, source=f"{has} every server that is needed") if names else None
 
 
-def _env(project: Project, found: Servers, fixed: Mapping[str, FixedAddress], tests: str, made: Own) -> list[Finding]:
+def _env(project: Project, found: Servers, ways: _Ways, tests: str, made: Own) -> list[Finding]:
     """Make the lines of `[env]`; `tests` is the folder of the tests, if there is one."""
-    local = [need for need, address in fixed.items() if address.is_local]
+    local = [need for need, address in ways.fixed.items() if address.is_local]
     env = sorted(
         variables.environment(project, found.needs, found.chosen, made, local),
         key=lambda line: line.source.partition(":")[0],
     )
     env += variables.taken_back(project, local)
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
-    env += _caller(fixed.get("postgres"), env)
+    env += _caller(ways.fixed.get("postgres"), [*env, *ways.by_libpq])
     lines = {line.key: line for line in env}
-    for line in (*testing.variables(project, tests), *testing.demanded(project).values()):
+    for line in (*testing.variables(project, tests), *testing.demanded(project).values(), *ways.by_libpq):
         lines.setdefault(line.key, line)
     return list(lines.values())
 

@@ -39,6 +39,18 @@ def test_a_call_without_an_address_is_led_by_the_variables_of_libpq(
     assert bool([line for line in made.missing if "a variable that leads" in line]) != named
 
 
+def test_a_call_without_an_address_is_led_beside_a_fixed_one(project: Project) -> None:
+    """The driver would find a socket of the developer's server, where that listens at no port."""
+    test = "def test_a():\n    psycopg.connect(dbname='shop')\n    psycopg.connect('postgres://localhost/shop')"
+    files = {"requirements.txt": "psycopg", "shop.py": "x = 1", "tests/test_a.py": test}
+    made = manifest.draft(add(project, files), {})
+
+    names = ["PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"]
+    assert [line.key for line in made.env] == names
+    assert [line.value for line in made.keys if line.key == "ports"] == ["{ postgres = 5432 }"]
+    assert made.logins["postgres"].db == "shop"
+
+
 @pytest.mark.parametrize(
     ("test", "login"),
     [
