@@ -37,7 +37,7 @@ main() { # [--help | --list … | [--with-secrets] [--shard I/N] [--jobs N] SERV
 }
 
 run() { # [--shard I/N] [--jobs N] [SERVICE…]
-    decide check "$@" # before minutes of set-up
+    [[ -e .venv/.bootstrapped ]] || decide check "$@" # else that is soon enough after the bootstrap, which takes a moment
     trap 'exit 130' INT
     trap 'exit 143' TERM # when the bootstrap has ended
     # Bytecode is kept beside this checkout's sources, in folders that git ignores: without it each of some twenty
