@@ -152,14 +152,24 @@ def start_on_files(bay: Bay) -> None:
     (bay.service / "health").write_text("well\n")
 
 
-def test_files_of_a_run_are_those_the_reference_lists(checkout: Checkout) -> None:
+def test_files_of_a_run_are_those_the_reference_lists(bay: Bay) -> None:
     """A run's folder holds what the reference says, and nothing else."""
     section = page("reference/records.md").partition("## The record of a run")[2].partition("### ")[0]
     listed = re.findall(r"(?m)^\| `([\w./-]+)`", section)
+    start_on_files(bay)
+    bay.measure()
+    manifest = bay.service / "testbay.toml"
+    replay = '\n[replay]\nsecret = "KEY"\nstart = "python -m http.server {port}"\n'
+    manifest.write_text(manifest.read_text(encoding="utf-8") + replay, encoding="utf-8")
+    bay.tests(
+        "def test_one(service, bay, testbay):\n    assert testbay.run(bay, 'true').code == 0\n\n"
+        "def test_two(service):\n    pass\n"
+    )
 
-    assert checkout.type("testbay run agent_executor -- -k test_health", TESTBAY_WORKERS="2").code == 0
+    done = bay.run("run", "shop", TESTBAY_WORKERS="2")
+    assert done.code == 0, done.out
 
-    folder = max((checkout.project / ".testbay/runs").iterdir())
+    folder = max((bay.project / ".testbay/runs").iterdir())
     kept = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
     of_leases = re.compile(r"logs/(service|command)-lease")  # which of them, and how many, is up to the workers
     found, said = ({name for name in names if not of_leases.match(name)} for names in (kept, listed))
