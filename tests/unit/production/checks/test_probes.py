@@ -258,6 +258,27 @@ def test_a_server_that_takes_no_login_is_told_from_one_that_is_slow(
     assert (verdict, said.partition(" took ")[2]) == ("fail", "longer than 0.6 s: no login came about")
 
 
+@pytest.mark.parametrize("answer", [b"", b"no TLS"], ids=["silent", "broken"])
+def test_nats_whose_handshake_fails_ends_the_check(ask: Ask, listen: Callable[..., int], answer: bytes) -> None:
+    """The library would wait for the end of that connection for ever: a watcher would never ask again."""
+    ended = threading.Event()
+
+    def greet(client: socket.socket) -> None:
+        client.sendall(b'INFO {"version":"2.10.0","max_payload":1024,"tls_required":true}\r\n')
+        client.recv(65536)
+        client.sendall(answer)
+        ended.wait()
+
+    check = '[[check]]\nid = "x"\nkind = "nats"\nattempts = 1\ntimeout = "2s"\nurl = "${A}"'
+    try:
+        verdict, said = told(ask(check, environ={"A": f"tls://127.0.0.1:{listen(greet)}"}))
+    finally:
+        ended.set()
+
+    known = "NATS: no TLS: wrong version number" if answer else "NATS took longer than 2 s: no login came about"
+    assert (verdict, said.partition(";")[0]) == ("fail", known)
+
+
 def test_an_address_that_is_silent_hides_no_other_postgres(ask: Ask, listen: Callable[..., int]) -> None:
     """The library waits two minutes for each; the time of the check is shared among all that its address names."""
 

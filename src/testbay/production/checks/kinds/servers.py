@@ -1,5 +1,6 @@
 """Checks of PostgreSQL, Redis and NATS: log in, send one query, and judge the answer."""
 
+import asyncio
 import json
 import socket
 import ssl
@@ -18,6 +19,7 @@ from testbay.text import plural
 
 _MOST_ROWS = 100
 _NO_LOGIN, _NO_ANSWER = ": no login came about", ": it took the login, and did not answer"
+_GOODBYE_S = 1.0
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 
 
@@ -121,9 +123,9 @@ async def nats(context: CheckContext, check: NatsCheck) -> Passed:
     async def remember(error: Exception) -> None:
         causes.append(error)
 
-    async with deadline("NATS", check.timeout, context.deadline, host=_host(urls[0])) as progress:
-        began, progress.said = time.monotonic(), _NO_LOGIN
-        try:
+    try:
+        async with deadline("NATS", check.timeout, context.deadline, host=_host(urls[0])) as progress:
+            began, progress.said = time.monotonic(), _NO_LOGIN
             await client.connect(
                 urls,
                 allow_reconnect=False,
@@ -135,17 +137,23 @@ async def nats(context: CheckContext, check: NatsCheck) -> Passed:
             progress.said = _NO_ANSWER
             await client.flush(max(1, round(check.timeout)))
             answer = await _requested(context, check, client)
-        except (TimeoutError, Error, OSError, ValueError) as error:
-            raise _failed("NATS", causes[-1] if causes and isinstance(error, NoServersError) else error) from None
-        finally:
-            await client.close()
-        took_s = time.monotonic() - began
+            took_s = time.monotonic() - began
+    except (TimeoutError, Error, OSError, ValueError) as error:
+        raise _failed("NATS", causes[-1] if causes and isinstance(error, NoServersError) else error) from None
+    finally:
+        await _left(client)
     text: Any = answer if answer is not None else Missing("nothing was requested")
     found = parsed(answer, "the answer") if answer is not None else text
     version = client.connected_server_version
     server = {"version": str(version), "major": version.major, "max_payload": client.max_payload}
     judge(check.expect, context.names(answer=text, json=found, server=server, response_ms=took_s * 1000))
     return Passed(said=f"NATS answers{f' on {check.request}' if check.request else ''}", latencies_s=(took_s,))
+
+
+async def _left(client: Any) -> None:
+    """Close a connection to NATS: after a handshake that failed the library waits for its end for ever."""
+    with suppress(TimeoutError, OSError):
+        await asyncio.wait_for(client.close(), _GOODBYE_S)
 
 
 def _no_address_of_nats(url: str) -> str:
