@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from error_monitor.sources import services
 from error_monitor.sources.containers import Container
 from error_monitor.sources.files import Files
 from error_monitor.sources.railway import nanoseconds
@@ -77,3 +78,56 @@ def test_a_line_that_the_engine_cut_is_whole_again() -> None:
     chunk = asyncio.run(Container(engine, "stderr", "shop", "m", 0.0).read({"time": 0, "seen": {}}))
 
     assert list(chunk.batches[0].lines) == [b"{" + b"a" * 16383 + b"b" * 16384 + b"}", b"next"]
+
+
+ID = "0f" * 32
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [
+        ("/var/log/shop/shop.log", "shop"),
+        ("/var/log/shop/shop.error.log", "shop"),
+        ("/var/log/shop/shop-2026-11-30.log", "shop"),
+        ("/var/log/shop/shop_20261130T0915.log", "shop"),
+        ("/var/log/shop/2026-11-30.log", "shop"),
+        ("/var/log/shop/web-12.log", "web"),
+        ("/var/log/shop/s3.log", "s3"),
+        ("/var/log/shop/.log", "shop"),
+        (f"/var/log/containers/web-6d4cf56db6-zx2jk_shop_api-{ID}.log", "api"),
+        ("/var/log/pods/shop_web-6d4cf56db6-zx2jk_11111111-1111-4111-8111-111111111111/api/3.log", "api"),
+        (f"/var/lib/docker/containers/{ID}/{ID}-json.log", ID[:12]),
+    ],
+)
+def test_a_file_has_the_service_of_its_layout(path: str, service: str) -> None:
+    """A day, a pod or a container more is the same service: else each restart would raise the severity."""
+    assert services.of_file(Path(path)) == service
+
+
+@pytest.mark.parametrize(
+    ("labels", "service"), [('{"com.docker.compose.service": "web"}', "web"), ("{}", "shop-web"), ("null", "shop-web")]
+)
+def test_dockers_own_file_names_the_service(tmp_path: Path, labels: str, service: str) -> None:
+    """The name and the labels of a container stand in the file beside its log."""
+    (tmp_path / "config.v2.json").write_text(f'{{"Name": "/shop-web-1", "Config": {{"Labels": {labels}}}}}')
+
+    assert services.of_file(tmp_path / f"{ID}-json.log") == service
+
+
+@pytest.mark.parametrize(
+    ("name", "service"),
+    [
+        ("web-1", "web"),
+        ("shop_web_12", "shop_web"),
+        ("web.1", "web"),
+        ("web-6d4cf56db6-zx2jk", "web"),
+        ("pod/web-6d4cf56db6-zx2jk/api", "web"),
+        ("rate-limiter", "rate-limiter"),
+        ("web-frontend-nginx", "web-frontend-nginx"),
+        ("shop-2026", "shop-2026"),
+        ("s3", "s3"),
+    ],
+)
+def test_replicas_are_one_service(name: str, service: str) -> None:
+    """The number or the id of a replica is no part of a service's name."""
+    assert services.plain(name) == service

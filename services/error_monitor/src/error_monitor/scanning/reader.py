@@ -12,6 +12,7 @@ from error_monitor.patterns.records import Seen
 from error_monitor.patterns.store import storable
 from error_monitor.reading.event import Event, Frame
 from error_monitor.reading.reader import Reader
+from error_monitor.sources import services
 from error_monitor.sources.records import Batch
 
 _OWN = OWN.encode()
@@ -81,7 +82,7 @@ class Readers:
             severity=judged.severity,
             fixable=judged.fixable,
             reason=judged.reason,
-            service=storable(event.service or service),
+            service=storable(services.plain(event.service) if event.service else service),
             example=tuple(line[:_MOST_CHARACTERS] for line in event.text.split("\n")[:_MOST_LINES]),
             time=self._time(event, times, before),
         )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from error_monitor.sources import services
 from error_monitor.sources.railway import nanoseconds
 from error_monitor.sources.records import MAX_LINE_BYTES, Batch, Chunk, Gap, Position, SourceError, Stream
 from error_monitor.sources.timeline import SECOND_NS, moment
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 5000
 _MOST_BYTES = 16 << 20  # of the lines of one read
-_SERVICE_LABEL = "com.docker.compose.service"
 
 
 class Containers:
@@ -54,7 +54,7 @@ class Containers:
                 if str(container.id).startswith(own) or not self._wants(str(container.name)):
                     continue
                 labels = container.attrs["Config"].get("Labels") or {}
-                service = str(labels.get(_SERVICE_LABEL) or container.name)
+                service = services.of_container(labels, str(container.name))
                 is_terminal = bool(container.attrs["Config"].get("Tty"))
                 outputs = ("stdout",) if is_terminal else ("stdout", "stderr")
                 found += [Container(container, one, service, self._monitor, self._lookback_s) for one in outputs]

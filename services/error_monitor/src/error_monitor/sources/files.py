@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from error_monitor.sources import rotation
+from error_monitor.sources import rotation, services
 from error_monitor.sources.records import Batch, Chunk, Position, SourceError, Stream
 from error_monitor.sources.rotation import Known
 
@@ -71,7 +71,7 @@ class File:
                 if not has_more:
                     lines += file.read_on(CHUNK_BYTES)
                     has_more = file.has_more
-        batch = Batch(origin="", service=self._path.name.partition(".")[0], lines=lines)
+        batch = Batch(origin="", service=services.of_file(self._path), lines=lines)
         return Chunk(
             position={"files": [file.known.as_json() for file in files]},
             batches=[batch] if lines else [],

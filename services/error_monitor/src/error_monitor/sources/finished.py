@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from error_monitor.sources import services
 from error_monitor.sources.files import CHUNK_BYTES
 from error_monitor.sources.records import Batch, Chunk, Position, SourceError, Stream
 from error_monitor.sources.rotation import cut
@@ -39,7 +40,7 @@ class FinishedFile:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.key = f"import:{digest[:32]}"
         self._path = path
-        self._service = service or path.name.partition(".")[0]
+        self._service = service or services.of_file(path)
 
     async def read(self, position: Position | None) -> Chunk:
         """The next lines."""

@@ -8,6 +8,7 @@ import httpx
 
 from error_monitor import tls
 from error_monitor.settings import Loki, Settings
+from error_monitor.sources import services
 from error_monitor.sources.records import SourceError, Stream
 from error_monitor.sources.timeline import SECOND_NS, Entry, Limits, Timeline, TooMuchError
 from error_monitor.sources.web import answer_of
@@ -74,7 +75,7 @@ def _entries(body: bytes) -> list[Entry]:
 
 def _stream(stream: Mapping[str, Any]) -> list[Entry]:
     labels: Mapping[str, str] = stream["stream"]
-    service = next((str(labels[name]) for name in _SERVICE_LABELS if labels.get(name)), "loki")
+    service = services.plain(next((str(labels[name]) for name in _SERVICE_LABELS if labels.get(name)), "loki"))
     origin = json.dumps(labels, sort_keys=True)
     values: Sequence[Sequence[Any]] = stream["values"]
     return [Entry(time_ns=int(at[0]), origin=origin, service=service, text=str(at[1])) for at in values]
