@@ -86,7 +86,7 @@ def test_status_has_the_fields_that_programs_know(seen: Instance) -> None:
         pytest.param({"service": "shop"}, {"pay"}, id="service"),
         pytest.param({"words": "SHIP"}, {"ship"}, id="words"),
         pytest.param({"state": "open"}, {"pay", "ship", "disk"}, id="state"),
-        pytest.param({"category": "no-such"}, set(), id="category"),
+        pytest.param({"category": "resource"}, {"disk"}, id="category"),
         pytest.param({"since": "2100-01-01T00:00:00Z"}, set(), id="since"),
         pytest.param({"order": "events", "limit": 1}, {"pay"}, id="order"),
         pytest.param({"order": "events", "limit": 1, "offset": 1}, {"ship"}, id="offset"),
@@ -111,6 +111,8 @@ def test_a_page_says_how_many_there_are(seen: Instance) -> None:
     "query",
     [
         "severity=urgent",
+        "category=no-such",
+        "severity=high&severity=critical",
         "limit=0",
         "limit=201",
         "offset=-1",
@@ -127,6 +129,27 @@ def test_a_question_that_makes_no_sense_is_refused(seen: Instance, query: str) -
 
     problem = answer.json()["error"]["details"]["problems"][0]
     assert (answer.status_code, problem["at"].rpartition(".")[2]) == (422, query.partition("=")[0])
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["errors/critical?severity=low", "errors/fixable?fixable=false", "errors/recent?order=events", "gaps?offset=-1",
+     "scans?page=2", "dashboard?severity=urgent"],
+)  # fmt: skip
+def test_no_list_leaves_out_what_was_asked(seen: Instance, question: str) -> None:
+    """A list that cannot have what a parameter asks for says so, and does not answer another question."""
+    answer = seen.client.get(f"/{question}")
+
+    name = question.partition("?")[2].partition("=")[0]
+    assert (answer.status_code, answer.json()["error"]["details"]["problems"][0]["at"]) == (422, f"query.{name}")
+
+
+def test_lists_are_paged(seen: Instance) -> None:
+    """Scans and gaps say how many there are, and give the part that is asked for."""
+    scans, behind = seen.get("/scans", limit=1), seen.get("/scans", limit=1, offset=1000)
+
+    assert (len(scans["scans"]), scans["total"] >= 1, behind["scans"], behind["total"] >= 1) == (1, True, [], True)
+    assert seen.get("/gaps", offset=3) == {"total": 0, "limit": 50, "offset": 3, "gaps": []}
 
 
 def test_critical_and_fixable_are_filters(seen: Instance) -> None:
@@ -185,6 +208,13 @@ def test_the_dashboard_as_json(seen: Instance) -> None:
     assert (found["total"], found["services"]) == (3, ["shop", "worker"])
     assert {len(one["hours"]) for one in found["patterns"]} == {24}
     assert sum(sum(one["hours"]) for one in found["patterns"]) == 9
+
+
+def test_the_dashboard_takes_the_filters_of_the_page(seen: Instance) -> None:
+    """Both show the patterns that were asked for."""
+    found = seen.get("/dashboard", severity="critical", limit=1)
+
+    assert ([one["severity"] for one in found["patterns"]], found["total"], found["limit"]) == (["critical"], 1, 1)
 
 
 def test_scans_are_listed(seen: Instance) -> None:

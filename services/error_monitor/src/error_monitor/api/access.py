@@ -47,6 +47,7 @@ class Guarded(APIRoute):
 
         async def guarded(request: Request) -> Response:
             try:
+                _once_each(request)
                 response = await handle(request)
             except ApiError as exc:
                 response = exc.response()
@@ -65,6 +66,14 @@ class Guarded(APIRoute):
             return response
 
         return guarded
+
+
+def _once_each(request: Request) -> None:
+    """Refuse a parameter that is given twice: only its last value would be asked for, as if it were both."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        problems = [{"at": f"query.{name}", "problem": "is given more than once"} for name in twice[:20]]
+        raise ApiError(422, "invalid_request", "the request is not valid", problems=problems)
 
 
 def _error(status: int, code: str, message: str, **details: Any) -> Response:

@@ -15,6 +15,18 @@ from error_monitor.scanning.lease import LeaseLostError
 
 Severity = Literal["critical", "high", "medium", "low"]
 State = Literal["open", "resolved", "regressed", "ignored"]
+Category = Literal[
+    "database",
+    "network",
+    "timeout",
+    "auth",
+    "validation",
+    "resource",
+    "dependency",
+    "logic",
+    "configuration",
+    "unknown",
+]
 Order = Literal["new", "last_seen", "first_seen", "events", "severity"]
 Text = Annotated[str | None, Field(max_length=200, pattern=r"^[^\x00]*$")]
 
@@ -27,7 +39,7 @@ class Filters(BaseModel):
     """The patterns that are wanted."""
 
     model_config = {"extra": "forbid"}
-    category: Text = None
+    category: Category | None = None
     severity: Severity | None = None
     state: State | None = None
     service: Text = None
@@ -45,8 +57,24 @@ class Filters(BaseModel):
         return {name: value for name, value in given.items() if value != ""} if isinstance(given, dict) else given
 
     def wanted(self, **more: Any) -> Wanted:
-        """Turn the request into the question that the tables are asked."""
+        """Turn the request into the question that the tables are asked.
+
+        Raises:
+            ApiError: It asks for another value of what an address has fixed.
+        """
+        for name, value in more.items():
+            if name in self.model_fields_set and getattr(self, name) != value:
+                problem = {"at": f"query.{name}", "problem": f"is always {value!r} here; ask /errors/patterns"}
+                raise ApiError(422, "invalid_request", "the request is not valid", problems=[problem])
         return Wanted(**(self.model_dump() | more))
+
+
+class Slice(BaseModel):
+    """The part of a list that is wanted."""
+
+    model_config = {"extra": "forbid"}
+    limit: int = Field(50, ge=1, le=200)
+    offset: int = Field(0, ge=0, le=1_000_000)
 
 
 class Deploy(BaseModel):
@@ -83,9 +111,9 @@ async def status(request: Request) -> dict[str, Any]:
 
 
 @reading.get("/dashboard")
-async def dashboard(request: Request) -> dict[str, Any]:
-    """The page's content as JSON."""
-    return await overview.dashboard(of(request), Wanted())
+async def dashboard(request: Request, asked: Annotated[Filters, Query()]) -> dict[str, Any]:
+    """The page's content as JSON, with the same filters."""
+    return await overview.dashboard(of(request), asked.wanted())
 
 
 async def _listed(request: Request, wanted: Wanted) -> dict[str, Any]:
@@ -127,17 +155,18 @@ async def one(request: Request, fingerprint: str) -> dict[str, Any]:
 
 
 @reading.get("/gaps")
-async def gaps(request: Request, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> dict[str, Any]:
+async def gaps(request: Request, asked: Annotated[Slice, Query()]) -> dict[str, Any]:
     """List the gaps in what was read, the newest first."""
-    rows, total = await of(request).queries.gaps(limit)
-    return {"total": total, "gaps": rows}
+    rows, total = await of(request).queries.gaps(asked.limit, asked.offset)
+    return {"total": total, "limit": asked.limit, "offset": asked.offset, "gaps": rows}
 
 
 @reading.get("/scans")
-async def scans(request: Request, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> dict[str, Any]:
+async def scans(request: Request, asked: Annotated[Slice, Query()]) -> dict[str, Any]:
     """The newest scans, of whichever instance."""
     monitor = of(request)
-    return {"scans": await monitor.queries.scans(monitor.settings.monitor, limit)}
+    rows, total = await monitor.queries.scans(monitor.settings.monitor, asked.limit, asked.offset)
+    return {"total": total, "limit": asked.limit, "offset": asked.offset, "scans": rows}
 
 
 @writing.post("/monitor/scan")

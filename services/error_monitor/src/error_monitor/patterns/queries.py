@@ -121,22 +121,27 @@ class Queries:
             (monitor,),
         )
 
-    async def gaps(self, limit: int) -> tuple[list[DictRow], int]:
+    async def gaps(self, limit: int, offset: int = 0) -> tuple[list[DictRow], int]:
         """List the gaps, the newest first, and count them all."""
         rows = await self._database.fetch(
-            """SELECT source, stream, kind, detail, since, until, found_at, count(*) OVER () AS total
-               FROM error_monitor.gaps ORDER BY gap_id DESC LIMIT %s""",
-            (limit,),
+            """SELECT source, stream, kind, detail, since, until, found_at FROM error_monitor.gaps
+               ORDER BY gap_id DESC LIMIT %s OFFSET %s""",
+            (limit, offset),
         )
-        return [_without_total(row) for row in rows], rows[0]["total"] if rows else 0
+        counted = await self._database.fetch_one("SELECT count(*) AS total FROM error_monitor.gaps")
+        return rows, counted["total"] if counted else 0
 
-    async def scans(self, monitor: str, limit: int) -> list[DictRow]:
-        """The newest scans."""
-        return await self._database.fetch(
+    async def scans(self, monitor: str, limit: int, offset: int = 0) -> tuple[list[DictRow], int]:
+        """The newest scans, and how many are on record."""
+        rows = await self._database.fetch(
             """SELECT scan_id, fence, trigger, started_at, finished_at, lines, events, new_patterns, errors, is_complete
-               FROM error_monitor.scans WHERE monitor = %s ORDER BY scan_id DESC LIMIT %s""",
-            (monitor, limit),
+               FROM error_monitor.scans WHERE monitor = %s ORDER BY scan_id DESC LIMIT %s OFFSET %s""",
+            (monitor, limit, offset),
         )
+        counted = await self._database.fetch_one(
+            "SELECT count(*) AS total FROM error_monitor.scans WHERE monitor = %s", (monitor,)
+        )
+        return rows, counted["total"] if counted else 0
 
     async def scanned(self, monitor: str) -> tuple[datetime | None, datetime | None]:
         """When the first scan began that is on record, and when the last one ended that left nothing out."""
