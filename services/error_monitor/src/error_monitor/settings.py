@@ -12,7 +12,8 @@ from error_monitor.fixes import options
 from error_monitor.fixes.options import FixSettings
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
-_OWN = re.compile(r"(?:ERROR_MONITOR|LOKI|LOG_FILES|LOG_CONTAINERS)")
+_OWN = re.compile(r"(?:ERROR_MONITOR|LOKI|LOG_FILES|LOG_CONTAINERS|AUTO_?FIX)")
+_SOURCES = ("LOG_FILES", "LOG_CONTAINERS", "LOKI_URL", "RAILWAY_TOKEN")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*", re.ASCII)
 _DATABASE = re.compile(r"postgres(?:ql)?://\S+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
@@ -63,6 +64,8 @@ class Settings:
     db_timeout_s: float
     log_level: str
     fixes: FixSettings
+    misspelt: tuple[str, ...]
+    """Variables that may be other programs', but look like the sources that are missing."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -92,6 +95,7 @@ class Settings:
             db_timeout_s=read.number("ERROR_MONITOR_DB_TIMEOUT_S", 5.0, least=0.1),
             log_level=read.text("LOG_LEVEL", "INFO", re.compile(r"(?i)debug|info|warning|error"), "a level"),
             fixes=options.read(read),
+            misspelt=read.misspelt(),
         )
         read.finish()
         return settings
@@ -104,8 +108,15 @@ class Settings:
     def check_scanning(self) -> None:
         """Refuse to scan what is not set up."""
         self.check_database()
-        if not (self.log_files or self.log_containers or self.loki or self.railway):
-            raise SettingsError("no source is set up: set LOG_FILES, LOG_CONTAINERS, LOKI_URL or RAILWAY_TOKEN")
+        if why := self.without_source():
+            raise SettingsError(why)
+
+    def without_source(self) -> str:
+        """Say what to do where no source is set up; nothing where one is."""
+        if self.log_files or self.log_containers or self.loki or self.railway:
+            return ""
+        hints = "".join(f"; {hint}" for hint in self.misspelt)
+        return f"no source is set up: set LOG_FILES, LOG_CONTAINERS, LOKI_URL or RAILWAY_TOKEN{hints}"
 
     def check_serving(self) -> None:
         """Refuse to serve without what serving needs; all that is missing is named at once."""
@@ -172,6 +183,10 @@ class _Reader:
     def several(self, name: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(part.strip() for part in self.get(name).split(",") if part.strip()))
 
+    def misspelt(self) -> tuple[str, ...]:
+        near = {name: difflib.get_close_matches(name, _SOURCES, n=1, cutoff=0.85) for name in sorted(self._env)}
+        return tuple(f"{name} is set: did you mean {one[0]}?" for name, one in near.items() if one and name != one[0])
+
     def finish(self) -> None:
         unknown = [name for name in sorted(self._env) if _OWN.match(name) and name not in self._known]
         for name in unknown:
@@ -200,8 +215,9 @@ def _loki(read: _Reader) -> Loki | None:
     )
     if is_on and not url:
         read.problems.append("LOKI_ENABLED is true, but LOKI_URL is not set")
-    if url and not is_on:
-        read.problems.append("LOKI_URL is set, but LOKI_ENABLED is not true")
+    for name in ("LOKI_URL", "LOKI_QUERY", "LOKI_TENANT", "LOKI_TOKEN"):
+        if read.get(name) and not is_on:
+            read.problems.append(f"{name} is set, but LOKI_ENABLED is not true")
     return loki if is_on else None
 
 

@@ -23,6 +23,8 @@ GOOD = {
         pytest.param({"ERROR_MONITORING_ENABLED": "perhaps"}, "must be true or false", id="flag"),
         pytest.param({"LOKI_ENABLED": "true"}, "LOKI_ENABLED is true, but LOKI_URL is not set", id="loki-url"),
         pytest.param({"LOKI_URL": URL}, "LOKI_URL is set, but LOKI_ENABLED is not true", id="loki-off"),
+        pytest.param({"LOKI_TOKEN": "pw-in-url"}, "LOKI_TOKEN is set, but LOKI_ENABLED is not true", id="loki-token"),
+        pytest.param({"AUTOFIX_ENABLED": "true"}, "did you mean AUTO_FIX_ENABLED?", id="fixes-misspelt"),
         pytest.param({"LOKI_ENABLED": "true", "LOKI_URL": "loki:3100"}, "LOKI_URL must be an http", id="loki-shape"),
         pytest.param({"RAILWAY_TOKEN": "t"}, "RAILWAY_ENVIRONMENT_ID is not", id="railway"),
         pytest.param({"LOG_FILES": "logs/*.log"}, "LOG_FILES must name absolute paths", id="relative"),
@@ -49,3 +51,17 @@ def test_good_settings_are_taken() -> None:
     settings.check_scanning()
 
     assert (settings.log_files, GOOD["ERROR_MONITOR_TOKEN"] in repr(settings)) == (("/var/log/shop/*.log",), False)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [("LOG_FILE", "LOG_FILES"), ("LOG_CONTAINER", "LOG_CONTAINERS"), ("RAILWAY_TOKENS", "RAILWAY_TOKEN")],
+)
+def test_a_source_that_is_misspelt_is_named(variable: str, meant: str) -> None:
+    """Another program's variable is no error, but where no source is set up it is what was probably meant."""
+    env = {name: value for name, value in GOOD.items() if name != "LOG_FILES"}
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env(env | {variable: "/x"}).check_scanning()
+
+    assert f"{variable} is set: did you mean {meant}?" in str(refused.value)
+    assert Settings.from_env(GOOD | {variable: "/x"}).without_source() == ""

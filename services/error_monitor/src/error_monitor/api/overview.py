@@ -81,8 +81,8 @@ async def _problems(monitor: Monitor) -> list[str]:
     """Everything that keeps counts from being complete, in words."""
     settings, loop = monitor.settings, monitor.loop
     problems = [f"{one['source']}: {one['error']}" for one in await _sources(monitor) if one["failures"]]
-    if not monitor.sources:
-        problems.append("no source is set up: set LOG_FILES, LOG_CONTAINERS, LOKI_URL or RAILWAY_TOKEN")
+    if why := settings.without_source():
+        problems.append(why)
     if loop.error:
         problems.append(loop.error)
     if settings.enabled and not loop.is_running:
