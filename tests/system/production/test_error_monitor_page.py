@@ -31,7 +31,7 @@ class Address:
 
 
 def log(folder: Path) -> None:
-    """Errors of every sort, one of them an enemy's, and one long word."""
+    """Errors of every sort, one of them an enemy's, and one long word; the service has a long name, too."""
     lines = [
         f"ERROR {HOSTILE}",
         "CRITICAL no space left on device",
@@ -39,7 +39,7 @@ def log(folder: Path) -> None:
         "ERROR charging the card failed",
     ]
     trace = 'Traceback (most recent call last):\n  File "/srv/shop/pay.py", line 7, in pay\n    pay()\nKeyError: 1\n'
-    (folder / "shop.log").write_text("\n".join(lines) + "\n" + trace * 3, encoding="utf-8")
+    (folder / f"{30 * 'shop-'}api.log").write_text("\n".join(lines) + "\n" + trace * 3, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
