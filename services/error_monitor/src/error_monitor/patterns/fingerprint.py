@@ -99,6 +99,9 @@ def _of(failure: Failure) -> tuple[tuple[str, ...], str]:
     if failure.members:
         leaves = sorted({"\1".join(_of(member)[0]) for member in _leaves(failure)[:LEAVES]})
         return ("group", kind, *leaves), f"{kind} of {len(leaves)} different members"
+    if failure.cause is not None and failure.raised_from and _remote(failure, failure.cause):
+        parts, reason = _of(failure.cause)
+        return parts, f"{reason}, in a pool's worker"
     place = _place(failure, kind)
     message = templates.levelled(failure.message or "", failure.frames)
     said = _distinctive(kind, message, has_place=bool(place))
@@ -122,7 +125,7 @@ def _caused(failure: Failure) -> tuple[str, ...]:
     if any(FOREIGN.search(frame.file) for frame in failure.frames):  # their libraries' wrappers say little, too
         kind, place = (cause.type or "?").rpartition(".")[2], _place(cause, "")
         return ("from", kind, place, _distinctive(kind, cause.message or "", has_place=bool(place)))
-    if not failure.frames[-1].in_app and not _remote(failure, cause):
+    if not failure.frames[-1].in_app:
         return ()
     return ("from", (cause.type or "?").rpartition(".")[2], _place(cause, ""))
 

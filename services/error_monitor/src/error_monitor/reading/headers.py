@@ -40,7 +40,7 @@ LEADING = re.compile(
 )
 GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{6}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+(?:\]| \u22ee) ")
 SPRING = re.compile(r"\s*\d+ --- (?:\[[^\]]*\] ?)+(\S+)\s*: ?")
-BLANK_TIME = re.compile(rf"(?:\s{{5,}}(?=(?:{WORDS})\s{{2,}})|  \d{{4}}-\d\d-\d\dT[\d:.]+Z +)({WORDS})\s+")
+BLANK_TIME = re.compile(rf"(?:\s{{5,}}(?=(?:{WORDS})\s{{2,}}|CRITICAL\s)|  \d{{4}}-\d\d-\d\dT[\d:.]+Z +)({WORDS})\s+")
 """Rust's tracing indents what it prints prettily; rich leaves out a time that it printed on the line before; FastAPI's
 command prints none."""
 INDENT = re.compile(r" {1,8}(?=\d)|\s(?=[\dA-Z])")
@@ -70,7 +70,14 @@ LOGFMT, LOGFMT_ERROR = (
 NAMED_TIME = re.compile(r"(?:[a-z][\w.-]{1,30} ){1,2}(?=\d{4}[-/]\d\d[-/]\d\d[ T]|\d{14}\b)")
 """Who writes, and the name of what it works on, before the time."""
 PLACED = re.compile(r"(?:[\w.-]{1,40}: )?[^\s:]*\.\w{1,8}:\d+(?::\d+)?: ")
-FIELDS = re.compile(r"\w+=\"")
+FIELDS = re.compile(r"\w+=(?:\"|\S+ \w+=)")
+IDS = re.compile(r"\s*([a-z_][\w.]*) \d{1,7} \d{6,20} ")
+"""The module, the process and the thread, as Django's documentation prints them."""
+CONSOLE = re.compile(r"\[(?:warning|error|critical) *\]")
+"""structlog's console: a level in small letters; what the call adds stands behind the event."""
+PAIRS = re.compile(
+    r"(?:\s+\[[\w.]+\])?(?:\s+[A-Za-z_][\w.]*=(?:'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"|[^\s'\"]\S*+))++$"
+)
 SUFFIX = re.compile(r"\s{4,}[\w.<>-]+\.py:\d+\s*$")
 FIELD_WORKER = re.compile(r"\b(?:pid|worker|thread)[=: ](\w+)")
 
@@ -184,7 +191,7 @@ def _made(level: str, text: str, at: int, time: str | None, before: str = "") ->
     level = NAMES.get(level.lower(), level)
     if level in CALM and "most recent call last" not in text:
         return Header(level, text[at:], time=time)  # nothing of it is kept: most lines end here
-    worker = None
+    worker, is_console = None, bool(CONSOLE.search(text, 0, at + 1)) and "=" in text
     at += text.startswith(("'", '"'), at)  # level='error'
     if found := WORKER.match(text, at):
         worker, at = found[1], found.end()
@@ -198,6 +205,8 @@ def _made(level: str, text: str, at: int, time: str | None, before: str = "") ->
         return Header(level, dialects.with_cause(said, dialects.cause(text)), time=time, logger=logger, worker=worker)
     if message.endswith(tuple("0123456789")) and (found := SUFFIX.search(message, max(len(message) - 200, 0))):
         message = message[: found.start()]
+    if is_console:
+        message = dialects.with_cause(PAIRS.sub("", message), dialects.cause(text))
     return Header(level, message.strip(), time=time, logger=logger, worker=worker)
 
 
@@ -208,7 +217,7 @@ def _placed(text: str, at: int) -> tuple[str | None, int]:
     colon = text.startswith(": ", at) or text.startswith(":\t", at)
     fence = FENCE.match(text, at)
     at = fence.end() if fence else at
-    if spring := SPRING.match(text, at):
+    if spring := (SPRING.match(text, at) or IDS.match(text, at)):
         return spring[1], spring.end()
     place = None if colon or dashed else LOCATION.match(text, at)
     if place and (not basic or ":" not in place[0].rstrip(": ")) and not place[0].endswith(THROWN):

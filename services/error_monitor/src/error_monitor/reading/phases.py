@@ -125,6 +125,8 @@ def _frames(record: Open, line: Line) -> bool:
         return record.enter("between", line)
     if tracebacks.failure_line(text) and not _foreign(record, line):
         return record.enter("message", line)
+    if text is not line.text:
+        return record.add(line)  # a line of source that rich broke at its width
     return _disturbed(record)
 
 
@@ -140,7 +142,7 @@ def _boxed(record: Open, line: Line) -> bool:
     """Below rich's box: the exception."""
     if tracebacks.CHAIN.match(line.text):
         return record.enter("between", line)
-    if _opening(line) == "box":
+    if _opening(line) == "box" or line.text.strip()[0] in tracebacks.BOX_TOPS:
         return record.enter("box", line)
     return tracebacks.failure_line(_inside(record, line)) and record.enter("message", line)
 
@@ -204,6 +206,8 @@ def _group(record: Open, line: Line) -> bool:
     """Inside an exception group: everything stands behind bars."""
     if line.text.lstrip()[0] in "|+":
         return record.add(line)
+    if line.text.startswith(tracebacks.BELOW_ALL):
+        return record.enter("message", line)
     return bool(tracebacks.CHAIN.match(line.text)) and record.enter("between", line)
 
 
@@ -219,7 +223,7 @@ def _message(record: Open, line: Line) -> bool:
     if text == QUOTE:
         record.quoted = not record.quoted
         return record.add(line)
-    if record.quoted:
+    if record.quoted or (text.lstrip()[0] in tracebacks.BOX_TOPS and tracebacks.BOX_MEMBER.search(text)):
         return record.add(line)
     if tracebacks.CHAIN.match(text):
         return record.enter("between", line)

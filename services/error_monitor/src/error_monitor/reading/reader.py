@@ -30,6 +30,7 @@ class Reader:
             reader.number = int(kept["number"])
             reader.unwrapper.quoted = bool(kept.get("quoted"))
             reader.unwrapper.pieces = {line.stream: line for line in state.lines(kept["pieces"])}
+            reader.unwrapper.writers = {stream["name"] for stream in kept["streams"]}
             for stream in kept["streams"]:
                 reader.joiners[stream["name"]] = state.restored(stream)
         return reader

@@ -129,8 +129,8 @@ def _loguru(line: Line, found: dict[str, Any], record: dict[str, Any]) -> None:
     line.whole = True
     line.text = _text(record.get("message")) or ""
     text = _text(found["text"]) or ""
-    if record.get("exception") and "Traceback (most recent call last)" in text:
-        line.exception = text[text.index("Traceback (most recent call last)") :]
+    if record.get("exception") and (begins := tracebacks.BELOW.search(text)):
+        line.exception = text[begins.start() :]
 
 
 def _record(line: Line, found: dict[str, Any]) -> None:
@@ -153,13 +153,24 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     line.exception = _exception(flat, line)
     line.text = line.text.rstrip("\r\n")
     is_bare = not own_level  # Filebeat and Vector leave the level in the line
-    wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found or is_bare
+    wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found or is_bare or _is_record(line.text)
     line.whole = not wrapped or line.exception is not None
     if line.whole and line.exception is None and not line.text:  # zerolog's `.Err(err).Send()`
         said = [told for names in (CAUSES, REASONS) if (told := _first(flat, names))]
         line.text = ": ".join(said) or _deep(fields, NESTED) or _listed(fields)
     elif (line.whole or inner) and line.exception is None and line.level in ("error", "critical"):
         line.text = with_cause(line.text, _first(flat, CAUSES))
+
+
+def _is_record(text: str) -> bool:
+    """Return whether the message of a record is a record of its own: a collector wrapped it, and guessed a level."""
+    if not (text.startswith("{") and text.rstrip().endswith("}")):
+        return False
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and bool(_said(found)) and _level(_flat(found)) is not None
 
 
 def _as_usual(found: dict[str, Any]) -> dict[str, Any]:

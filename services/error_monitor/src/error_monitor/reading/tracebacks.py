@@ -20,7 +20,7 @@ REMOTE = re.compile(r"(?:[\w.]+\.)?_?RemoteTraceback:\s*$")
 """What a process pool prints before the traceback of its worker, in quotes."""
 MEMBER = re.compile(r"(?P<bars>[ |]*)\+[+-]*-+ (?:\d+|\.\.\.) -+\s*$")
 CLOSED = re.compile(r"[ |]*\+-+\s*$")
-BARS = re.compile(r"(?:\s*\|)+ ?")
+BARS = re.compile(r"\s*\| ?")
 BOX_TOP = re.compile(r"[╭┌+][─-]+ ?Traceback \(most recent call last\) ?[─-]+[╮┐+]\s*$")
 BOX_ROW = re.compile(r"[│|] (.*?)\s*[│|]?\s*$")
 BOX_FRAME = re.compile(r"(?P<file>\S.*?):(?P<line>\d+) in (?P<function>\S.*)$")
@@ -30,8 +30,11 @@ BOX_MEMBER = re.compile(r"[╭┌+][─-]+ Sub-exception #\d+ [─-]+")
 BOX_EDGES = re.compile(r"^(?:[│|] )+|(?: [│|])+\s*$")
 BOX_CHARS = "╭│╰├┌└|+"
 BOX_ENDS = "╰└"
+BOX_TOPS = "╭┌"
+BOX_DRAWN = frozenset("╭│╰┌└")
 BOX_INSIDE = frozenset(BOX_CHARS) - set(BOX_ENDS)
-NOT_MESSAGE = ("Call stack:", "Stack (most recent call last):", "[NOTE] ")
+BELOW_ALL = ("Call stack:", "Stack (most recent call last):")
+NOT_MESSAGE = (*BELOW_ALL, "[NOTE] ")
 FOREIGN = re.compile(
     r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib(?:64)?[/\\]python\d[\d.]*[/\\]|^<|[/\\]Python3\d*[/\\]Lib[/\\]",
     re.IGNORECASE,
@@ -43,6 +46,7 @@ TYPELIKE = re.compile(r"(?:[\w<>]+\.)+\w+$|[A-Z]\w*$|\w*(?:error|exception)$")
 BELOW = re.compile(r"(?m)^[ \t]*(?:\+ Exception Group )?Traceback \(most recent call last\):[ \t]*\n")
 """Where a traceback begins on a line of its own, below other lines of a text."""
 ESCAPED = re.compile(r"(?: *\+ Exception Group )?Traceback \(most recent call last\):(?P<newline>\\n|#012)\s")
+ESCAPE = re.compile(r"\\([n'\"\\])")
 MEMBERS = 50
 CAUSES = 5
 
@@ -63,7 +67,9 @@ def unescaped(text: str) -> str | None:
     inner = text[found.start() :]
     if quote in ('"', "'"):
         inner = re.split(rf"(?<!\\){quote}", inner, maxsplit=1)[0]
-    return inner.replace(found["newline"], "\n").replace('\\"', '"').rstrip()
+    if found["newline"] == "\\n":
+        return ESCAPE.sub(lambda escape: "\n" if escape[1] == "n" else escape[1], inner).rstrip()
+    return inner.replace(found["newline"], "\n").rstrip()
 
 
 def failure_line(text: str) -> bool:
@@ -154,7 +160,7 @@ def _plain(lines: Sequence[str]) -> Failure | None:
                 frames=tuple(frames),
                 source=source,
             )
-        else:
+        elif not frames:
             break
     return Failure(frames=tuple(frames), source=source) if frames or source else None
 
@@ -204,11 +210,12 @@ def _boxed(lines: Sequence[str], start: int) -> Failure | None:
     below = range(start + 1, len(lines))
     end = next((at for at in below if lines[at][:1] not in BOX_INSIDE), len(lines))
     frames = _boxed_frames(lines[start + 1 : end])
-    rest = [text for text in lines[end:] if not text.startswith(tuple(BOX_ENDS))]
-    while rest and not rest[0].strip():
-        rest.pop(0)
+    rest = lines[end:]
     own = next((at for at, text in enumerate(rest) if BOX_MEMBER.search(text)), len(rest))
-    failure = _plain(_unwrapped(rest[:own], len(lines[start].rstrip())))
+    said = [text for text in rest[:own] if text[:1] not in BOX_DRAWN]  # a box of its own has the line of a SyntaxError
+    while said and not said[0].strip():
+        said.pop(0)
+    failure = _plain(_unwrapped(said, len(lines[start].rstrip())))
     if failure is None or failure.type is None:
         return Failure(frames=frames) if frames else None
     return replace(failure, frames=frames, members=tuple(_boxed_members(rest[own:])))

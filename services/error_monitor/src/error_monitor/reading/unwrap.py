@@ -13,6 +13,11 @@ PARTIAL_CHARS = 1_000_000
 STREAMS = 256
 EXPORT = "journal export"
 FIELD = re.compile(r"[A-Z_][A-Z0-9_]*")
+NUMBERED = re.compile(r"\[(\d{1,7})\](?: |$)")
+BEGINS = re.compile(
+    r"\[?(?:\d{4}-\d\d-\d\d[ T])?\d\d:\d\d:\d\d|(?:  \+ Exception Group )?Traceback \(most|[A-Z]{4,8}(?: - |[ :])\s*\S"
+)
+"""What a record begins with behind the number of the process that wrote it."""
 FLAT = re.compile(r"(?<!\s)\s{2,}+(?=at [\w.<>`$+\[\],]{3,300}\([^()]{0,300}\))")
 """Between the frames of a stack that a logger put into one line."""
 
@@ -25,6 +30,8 @@ class Unwrapper:
         self.pieces: dict[str, Line] = {}
         self.quoted = False
         """A row of a CSV has begun whose message goes on."""
+        self.writers = set[str]()
+        """The streams of processes that put their number alone before each line."""
 
     def feed(self, line: Line) -> Header | None:
         """Take the wrappers off; the header that is left, or None. A piece sets `line.partial`: its rest follows."""
@@ -110,7 +117,20 @@ class Unwrapper:
         """Take one wrapper off; tell whether there was one."""
         if line.text.endswith("}") and records.unwrap(line):
             return True
-        return prefixes.peel(line)
+        return prefixes.peel(line) or (line.text[:1] == "[" and self._numbered(line))
+
+    def _numbered(self, line: Line) -> bool:
+        """Take a process's number off, where a record was seen to begin behind it."""
+        found = None if line.stamped else NUMBERED.match(line.text)
+        if found is None:
+            return False
+        stream = f"{line.stream}/{found[1]}"
+        if stream not in self.writers:
+            if len(self.writers) >= STREAMS or not BEGINS.match(line.text, found.end()):
+                return False
+            self.writers.add(stream)
+        line.stream, line.worker, line.text = stream, found[1], line.text[found.end() :]
+        return True
 
     def _held(self, line: Line) -> bool:
         """Keep a piece, or put the kept one before its end."""
