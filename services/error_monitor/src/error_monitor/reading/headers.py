@@ -71,8 +71,8 @@ NAMED_TIME = re.compile(r"(?:[a-z][\w.-]{1,30} ){1,2}(?=\d{4}[-/]\d\d[-/]\d\d[ T
 """Who writes, and the name of what it works on, before the time."""
 PLACED = re.compile(r"(?:[\w.-]{1,40}: )?[^\s:]*\.\w{1,8}:\d+(?::\d+)?: ")
 FIELDS = re.compile(r"\w+=(?:\"|\S+ \w+=)")
-IDS = re.compile(r"\s*([a-z_][\w.]*) \d{1,7} \d{6,20} ")
-"""The module, the process and the thread, as Django's documentation prints them."""
+IDS = re.compile(r"\s*([a-z_][\w.]*)(?: \d{1,7} \d{6,20} |:\d+\] )")
+"""The module, the process and the thread, as Django's documentation prints them; or the line, as Tornado does."""
 CONSOLE = re.compile(r"\[(?:warning|error|critical) *\]")
 """structlog's console: a level in small letters; what the call adds stands behind the event."""
 PAIRS = re.compile(

@@ -206,6 +206,8 @@ def _group(record: Open, line: Line) -> bool:
     """Inside an exception group: everything stands behind bars."""
     if line.text.lstrip()[0] in "|+":
         return record.add(line)
+    if not tracebacks.CLOSED.match(record.lines[-1].text):
+        return record.add(line)  # a member's message: Python puts no bars before its other lines
     if line.text.startswith(tracebacks.BELOW_ALL):
         return record.enter("message", line)
     return bool(tracebacks.CHAIN.match(line.text)) and record.enter("between", line)
