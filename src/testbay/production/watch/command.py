@@ -29,7 +29,6 @@ from testbay.production.watch.channels import Send, senders
 from testbay.production.watch.cycle import Cycle
 from testbay.production.watch.notifier import Notifier
 from testbay.production.watch.recorder import RoundRecorder, Tally
-from testbay.production.watch.server import LivePage
 from testbay.production.watch.store import WatchStore
 from testbay.production.watch.targets import WatchedTarget, watched_targets
 from testbay.production.watch.tracker import OutageRules, OutageTracker
@@ -89,6 +88,8 @@ class _Made(NamedTuple):
 
 
 async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> None:
+    from testbay.production.watch.server import LivePage  # of a package that `execute` has demanded
+
     keeper = ThreadPoolExecutor(1, thread_name_prefix="history")
     watcher, cycle = _engine(made, keeper, voice)
     _obey_signals(watcher, voice)

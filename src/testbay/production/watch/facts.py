@@ -1,6 +1,6 @@
 """The present state of all checks, as JSON and as a report; a result that is overdue becomes `unknown`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -8,11 +8,12 @@ from testbay.manifest.checkbase import LIVE
 from testbay.production.checks import runner
 from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.history.slowness import Series
+from testbay.production.statuspage.boards import STATES
 from testbay.production.watch.records import Standing
 from testbay.production.watch.watcher import Watcher
 
 Now = Verdict | Literal["unknown"]
-ORDER: tuple[Now, ...] = ("fail", "stale", "error", "unknown", "pass", "skip")
+ORDER: tuple[Now, ...] = (*STATES, "skip")  # the worst first
 _LATE_ROUNDS, _LATE_S = 3, 30.0
 
 
@@ -48,6 +49,11 @@ def check_states(watcher: Watcher, now: float) -> Iterator[CheckState]:
             )
 
 
+def worst(every: Iterable[CheckState]) -> Now:
+    """Return the worst of the states; without a check nothing is known."""
+    return min((one.state for one in every), key=ORDER.index, default="unknown")
+
+
 def _state(standing: Standing, every_s: float, now: float, *, skips: bool) -> Now:
     if skips:
         return "skip"
@@ -64,7 +70,7 @@ def checks(watcher: Watcher, now: float) -> dict[str, Any]:
     return {
         "version": 1,
         "now": _time(now),
-        "state": min((one.state for one in every), key=ORDER.index, default="unknown"),
+        "state": worst(every),
         "checks": [_check(one) for one in every],
     }
 

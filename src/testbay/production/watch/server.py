@@ -7,18 +7,18 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiohttp import web
 
 from testbay.errors import EngineUnavailableError
+from testbay.production.statuspage import wording
 from testbay.production.watch import exposition, facts, view
 from testbay.production.watch.beats import CALLS, Jobs
 from testbay.production.watch.cycle import Cycle
-from testbay.production.watch.facts import ORDER, CheckState
+from testbay.production.watch.facts import CheckState, worst
 from testbay.production.watch.watcher import Watcher
 from testbay.text import one_line, plural
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -26,18 +26,11 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "X-Frame-Options": "DENY",
 }
-WORDS = {
-    "pass": "passing",
-    "fail": "failing",
-    "stale": "old build",
-    "error": "cannot run",
-    "unknown": "no data",
-    "skip": "skipped",
-}
+WORDS = {**wording.IS, "skip": "skipped"}
 _COLOURS = {"pass": "#1b6e41", "fail": "#b3261e", "stale": "#855000", "error": "#2a5da8"}
 _GREY = "#5a6067"
 _MOST_TEXT = 2000
-Answer = Callable[["web.Request"], Awaitable["web.Response"]]
+Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @dataclass(kw_only=True)
@@ -47,7 +40,7 @@ class LivePage:
     watcher: Watcher
     cycle: Cycle
     jobs: Jobs
-    _runner: "web.AppRunner | None" = field(default=None)
+    _runner: web.AppRunner | None = field(default=None)
 
     @property
     def _folder(self) -> Path:
@@ -68,8 +61,6 @@ class LivePage:
         Raises:
             EngineUnavailableError: The address is taken, or not this machine's.
         """
-        from aiohttp import web
-
         app = web.Application(client_max_size=64 << 10)
         for path, answer in {
             "/": self._index,
@@ -108,13 +99,11 @@ class LivePage:
             await self._runner.cleanup()
 
     def _headed(self, answer: Answer) -> Answer:
-        from aiohttp import web
-
-        async def handler(request: "web.Request") -> "web.Response":
+        async def handler(request: web.Request) -> web.Response:
             try:
                 response = await answer(request)
             except sqlite3.Error as error:
-                response = web.Response(status=503, text=f"the history cannot be used: {error}\n")
+                response = web.Response(text=f"the history cannot be used: {error}\n", status=503)
             response.headers.update(_HEADERS)
             return response
 
@@ -123,29 +112,30 @@ class LivePage:
     def _stands(self) -> list[CheckState]:
         return list(facts.check_states(self.watcher, self._now))
 
-    def _found(self, request: "web.Request") -> CheckState | None:
+    def _found(self, request: web.Request) -> CheckState | None:
         info = request.match_info
         wanted = (info["service"], info["target"], info["check"], request.query.get("each", ""))
         return next((one for one in self._stands() if tuple(one.series) == wanted), None)
 
-    async def _index(self, _request: "web.Request") -> "web.Response":
+    async def _index(self, _request: web.Request) -> web.Response:
         every = self._stands()
         targets: dict[str, list[CheckState]] = {}
         for one in every:
             name = f"{one.series.service} on {one.series.target}" if one.series.target else one.series.service
             targets.setdefault(name, []).append(one)
-        state = min((one.state for one in every), key=ORDER.index, default="unknown")
-        incidents = await asyncio.to_thread(view.incidents, self._folder)
         known = {
             "title": self._title,
-            "state": state,
+            "state": worst(every),
             "headline": _headline(every),
             "now": self._now,
             "trouble": self._trouble(),
             "targets": list(targets.items()),
-            "incidents": incidents,
+            "incidents": await self._newest(),
         }
-        return await self._html("live.html", known)
+        return await _html("live.html", known)
+
+    async def _newest(self) -> list[view.IncidentView]:
+        return await asyncio.to_thread(view.incidents, self._folder)
 
     def _trouble(self) -> str:
         tally = self.cycle.recorder.tally
@@ -153,65 +143,48 @@ class LivePage:
             return f"The history cannot be written: {one_line(tally.store_trouble)}. This page shows what is in memory."
         return f"{plural(tally.untold, 'message')} could not be sent yet." if tally.untold else ""
 
-    async def _check(self, request: "web.Request") -> "web.Response":
+    async def _check(self, request: web.Request) -> web.Response:
         current = self._found(request)
         if current is None:
-            return await self._text("no such check is watched\n", status=404)
+            return web.Response(text="no such check is watched\n", status=404)
         shown = await asyncio.to_thread(view.check, self._folder, current, self._now)
-        return await self._html("check.html", {"view": shown})
+        return await _html("check.html", {"view": shown})
 
-    async def _history(self, _request: "web.Request") -> "web.Response":
-        from aiohttp import web
-
+    async def _history(self, _request: web.Request) -> web.Response:
         made = await asyncio.to_thread(view.files, self._folder, self._now)
         return web.Response(text=made["index.html"], content_type="text/html")
 
-    async def _checks(self, _request: "web.Request") -> "web.Response":
-        return self._json(facts.checks(self.watcher, self._now))
+    async def _checks(self, _request: web.Request) -> web.Response:
+        return _json(facts.checks(self.watcher, self._now))
 
-    async def _report(self, request: "web.Request") -> "web.Response":
-        from aiohttp import web
-
+    async def _report(self, request: web.Request) -> web.Response:
         info = request.match_info
         found = facts.report(self.watcher, info["service"], info["target"], self._now)
         if found is None:
-            return await self._text("no such target is watched\n", status=404)
+            return web.Response(text="no such target is watched\n", status=404)
         return web.Response(text=found.as_json(), content_type="application/json")
 
-    async def _incidents(self, _request: "web.Request") -> "web.Response":
-        incidents = await asyncio.to_thread(view.incidents, self._folder)
-        return self._json(
-            {
-                "version": 1,
-                "incidents": [
-                    {**asdict(one.incident), "state": one.word, "lines": [asdict(line) for line in one.lines]}
-                    for one in incidents
-                ],
-            }
-        )
+    async def _incidents(self, _request: web.Request) -> web.Response:
+        incidents = [
+            {**asdict(one.incident), "state": one.word, "lines": [asdict(line) for line in one.lines]}
+            for one in await self._newest()
+        ]
+        return _json({"version": 1, "incidents": incidents})
 
-    async def _metrics(self, _request: "web.Request") -> "web.Response":
-        from aiohttp import web
-
+    async def _metrics(self, _request: web.Request) -> web.Response:
         body = exposition.exposition(self.watcher, self._now)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
-    async def _badge(self, request: "web.Request") -> "web.Response":
-        from aiohttp import web
-
+    async def _badge(self, request: web.Request) -> web.Response:
+        label, state = self._title, worst(self._stands())
         if "check" in request.match_info:
             one = self._found(request)
             label, state = (one.series.check, one.state) if one else ("check", "unknown")
-        else:
-            state = min((one.state for one in self._stands()), key=ORDER.index, default="unknown")
-            label = self._title
         drawn = {"label": label[:60], "text": WORDS[state], "colour": _COLOURS.get(state, _GREY)}
         return web.Response(text=view.html("badge.svg", drawn), content_type="image/svg+xml")
 
-    async def _feed(self, request: "web.Request") -> "web.Response":
-        from aiohttp import web
-
-        incidents = await asyncio.to_thread(view.incidents, self._folder)
+    async def _feed(self, request: web.Request) -> web.Response:
+        incidents = await self._newest()
         updated = max((one.incident.closed or one.incident.opened for one in incidents), default=self._now)
         known = {
             "root": f"{request.scheme}://{request.host}/",
@@ -221,58 +194,50 @@ class LivePage:
         }
         return web.Response(text=view.html("feed.xml", known), content_type="application/atom+xml")
 
-    async def _health(self, _request: "web.Request") -> "web.Response":
-        broken = self.cycle.recorder.tally.store_trouble
-        return await self._text("the history cannot be written\n" if broken else "ok\n", status=503 if broken else 200)
+    async def _health(self, _request: web.Request) -> web.Response:
+        if self.cycle.recorder.tally.store_trouble:
+            return web.Response(text="the history cannot be written\n", status=503)
+        return web.Response(text="ok\n")
 
-    async def _beat(self, request: "web.Request") -> "web.Response":
+    async def _beat(self, request: web.Request) -> web.Response:
         info = request.match_info
         call = info.get("call", "ok")
         if request.method not in ("GET", "POST", "HEAD"):
-            return await self._text("call with GET or POST\n", status=405)
+            return web.Response(text="call with GET or POST\n", status=405)
         if not self.jobs.may_call(info["name"], info["token"]):
-            return await self._text("no such job, or another token\n", status=404)
+            return web.Response(text="no such job, or another token\n", status=404)
         if call not in CALLS:
-            return await self._text(f"end with one of: {', '.join(CALLS)}\n", status=404)
+            return web.Response(text=f"end with one of: {', '.join(CALLS)}\n", status=404)
         said = one_line(await _beginning(request), _MOST_TEXT) if request.method == "POST" else ""
         recorder = self.cycle.recorder
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self.cycle.keeper, recorder.store.beat, info["name"], self._now, call, said)
-        return await self._text("heard\n")
+        return web.Response(text="heard\n")
 
-    async def _html(self, name: str, known: dict[str, Any]) -> "web.Response":
-        from aiohttp import web
 
-        text = await asyncio.to_thread(view.html, name, {"root": "/", "words": WORDS, **known})
-        return web.Response(text=text, content_type="text/html")
+async def _html(name: str, known: dict[str, Any]) -> web.Response:
+    text = await asyncio.to_thread(view.html, name, {"root": "/", "words": WORDS, **known})
+    return web.Response(text=text, content_type="text/html")
 
-    async def _text(self, text: str, *, status: int = 200) -> "web.Response":
-        from aiohttp import web
 
-        return web.Response(text=text, status=status)
-
-    def _json(self, found: Any) -> "web.Response":
-        from aiohttp import web
-
-        return web.Response(text=json.dumps(found, indent=1) + "\n", content_type="application/json")
+def _json(found: Any) -> web.Response:
+    return web.Response(text=json.dumps(found, indent=1) + "\n", content_type="application/json")
 
 
 def _headline(every: list[CheckState]) -> str:
     bad = [one for one in every if one.state not in ("pass", "skip")]
     if not bad:
         return "All checks are passing" if any(one.state == "pass" for one in every) else "No data yet"
-    worst = min((one.state for one in bad), key=ORDER.index)
-    count = sum(one.state == worst for one in bad)
-    if worst == "unknown":
+    state = worst(bad)
+    count = sum(one.state == state for one in bad)
+    if state == "unknown":
         return f"No data on {plural(count, 'check')}"
     words = {"fail": "failing", "stale": "answered by an old build", "error": "impossible to ask"}
-    return f"{count} of {plural(len(every), 'check')} {'is' if count == 1 else 'are'} {words[worst]}"
+    return f"{count} of {plural(len(every), 'check')} {'is' if count == 1 else 'are'} {words[state]}"
 
 
-async def _beginning(request: "web.Request") -> str:
+async def _beginning(request: web.Request) -> str:
     """Read the beginning of a request's body: a job may send a whole log, in any encoding, or what is broken."""
-    from aiohttp import web
-
     try:
         raw = await request.content.readexactly(4 * _MOST_TEXT)
     except asyncio.IncompleteReadError as error:
