@@ -28,7 +28,7 @@ class Line:
     is_cut: bool
 
 
-_Levels = Sequence[tuple[float, float | None]]  # the position in the width, and the median if there is one
+Levels = Sequence[tuple[float, float | None]]  # the position in the width, and the median if there is one
 
 
 def line(points: Sequence[Point], start: datetime, now: datetime) -> Line | None:
@@ -46,8 +46,8 @@ def line(points: Sequence[Point], start: datetime, now: datetime) -> Line | None
     newest = known[-1].median_ms
     last = milliseconds(newest) if newest is not None else "not timed"
     return Line(
-        path=_path(own, top, width),
-        control="" if control == own else _path(control, top, width),
+        path=path(own, top, width),
+        control="" if control == own else path(control, top, width),
         top=milliseconds(top),
         said=f"newest {last}, median {milliseconds(usual)}, highest {milliseconds(highest)}",
         is_cut=highest > top,
@@ -68,12 +68,12 @@ def _levels(
     ]
 
 
-def _usual_gap(levels: _Levels) -> float:
+def _usual_gap(levels: Levels) -> float:
     gaps = [right - left for (left, _), (right, _) in itertools.pairwise(levels)]
     return statistics.median(gaps) if gaps else WIDTH
 
 
-def _path(levels: _Levels, top: float, widest: float) -> str:
+def path(levels: Levels, top: float, widest: float) -> str:
     """Draw lines between neighbours; a level without neighbours becomes a dot."""
     parts: list[str] = []
     last: float | None = None

@@ -12,7 +12,7 @@ from testbay.production.statuspage.wording import FOUND, day, when
 from testbay.text import plural
 
 DAYS = 90
-_WINDOWS = {"24 hours": 1, "7 days": 7, "30 days": 30, "90 days": DAYS}
+WINDOWS = {"24 hours": 1, "7 days": 7, "30 days": 30, "90 days": DAYS}
 _RUNS = 90  # up to this many runs are shown one by one, while the first is younger than _YOUNG
 _YOUNG = timedelta(days=21)
 _FEWEST = 30  # cells of a strip; a young one is filled up with empty cells
@@ -53,7 +53,7 @@ class Strip:
 def shares(points: Sequence[Point], now: datetime) -> list[Uptime]:
     """Count the runs of each window up to now."""
     found = []
-    for name, days in _WINDOWS.items():
+    for name, days in WINDOWS.items():
         counts = Counter(point.verdict for point in since(points, now - timedelta(days=days)))
         found.append(Uptime(window=name, passed=counts["pass"], counted=counts["pass"] + counts["fail"]))
     return found

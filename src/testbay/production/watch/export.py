@@ -18,6 +18,7 @@ from testbay.errors import HistoryError
 from testbay.production.checks.report import Verdict
 from testbay.production.history.entries import CONTROL, Entry, History, Outcome
 from testbay.production.history.slowness import Series
+from testbay.production.statuspage.uptime import WINDOWS, Uptime
 from testbay.production.watch import store
 from testbay.production.watch.records import Incident
 from testbay.production.watch.store import DAY_S, FILE, HOUR_S
@@ -39,19 +40,6 @@ class _Span(NamedTuple):
     asked: int = 1
     passed: int = 0
     mean_ms: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shares:
-    """Counts of rounds since a moment: `passed`, and `counted`, which passed or failed."""
-
-    passed: int
-    counted: int
-
-
-def is_kept(folder: Path) -> bool:
-    """Return whether a folder holds a watcher's history."""
-    return (folder / FILE).is_file()
 
 
 def history(folder: Path, now: datetime) -> History:
@@ -189,25 +177,15 @@ def _line(target: tuple[str, str], at: float, outcomes: Iterable[Outcome | None]
     )
 
 
-def shares(db: sqlite3.Connection, now: float, windows: Mapping[str, int]) -> dict[Series, dict[str, Shares]]:
-    """Count the shares for each check and window of days, by rounds."""
-    found: dict[Series, dict[str, Shares]] = {}
-    names = {number: series for series, number in store.numbers(db).items()}
-    for window, days in windows.items():
-        width = HOUR_S if days <= 7 else DAY_S
-        query = (
-            "select series, sum(passed), sum(passed+failed) from sums where width_s=? and start_s >= ? group by series"
-        )
-        rows = dict(_counts(db.execute(query, (width, now - days * DAY_S))))
-        query = "select series, sum(verdict=0), sum(verdict<2) from rounds group by series"
-        for series, (passed, counted) in _counts(db.execute(query)):
-            before = rows.get(series, (0, 0))
-            rows[series] = (before[0] + passed, before[1] + counted)
-        for series, (passed, counted) in rows.items():
-            found.setdefault(names[series], {})[window] = Shares(passed=passed, counted=counted)
+def shares(db: sqlite3.Connection, series: int | None, now: float) -> list[Uptime]:
+    """Count a check's rounds in each window in which it had any."""
+    recent = db.execute("select sum(verdict=0), sum(verdict<2) from rounds where series=?", (series,)).fetchone()
+    query = "select sum(passed), sum(passed+failed) from sums where width_s=? and series=? and start_s >= ?"
+    found = []
+    for window, days in WINDOWS.items():
+        summed = db.execute(query, (HOUR_S if days <= 7 else DAY_S, series, now - days * DAY_S)).fetchone()
+        counts = [row for row in (recent, summed) if row[0] is not None]
+        if counts:
+            passed, counted = map(sum, zip(*counts, strict=True))
+            found.append(Uptime(window=window, passed=passed, counted=counted))
     return found
-
-
-def _counts(rows: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, tuple[int, int]]]:
-    for series, passed, counted in rows:
-        yield series, (passed, counted)

@@ -1,6 +1,7 @@
 """The live page's content, drawn from the history."""
 
 import sqlite3
+import statistics
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from testbay.production.history.entries import History
-from testbay.production.history.slowness import Series
-from testbay.production.statuspage import render
+from testbay.production.statuspage import render, responses
 from testbay.production.statuspage.page import draw
 from testbay.production.watch import export, packing, store
 from testbay.production.watch.facts import ORDER, CheckState
@@ -77,40 +77,33 @@ def _incident(db: sqlite3.Connection, one: Incident) -> IncidentView:
 def check(folder: Path, current: CheckState, now: float) -> CheckView:
     """A check with every round of the last day."""
     with closing(store.connect(folder / FILE, writes=False)) as db:
-        rounds = _rounds(db, current.series, now)
-        windows = {"24 hours": 1, "7 days": 7, "30 days": 30, "90 days": 90}
-        counted = export.shares(db, now, windows).get(current.series, {})
+        number = store.numbers(db).get(current.series)
+        rounds, shares = _rounds(db, number, now), export.shares(db, number, now)
         mine = [one for one in store.newest_incidents(db, 200) if current.series in one.members][:20]
         views = [_incident(db, one) for one in mine]
-    times = sorted(one.took_us / 1000 for one in rounds if one.took_us)
-    top = max(1.0, min(times[-1], 4 * times[len(times) // 2])) if times else 1.0
+    times = [one.took_us / 1000 for one in rounds if one.took_us]
+    median_ms = statistics.median_high(times) if times else None
+    top = max(1.0, min(max(times), 4 * median_ms)) if median_ms else 1.0
     return CheckView(
         current=current,
         path=_path(rounds, top, now),
         highest_ms=top,
-        median_ms=times[len(times) // 2] if times else None,
+        median_ms=median_ms,
         rounds=rounds[-60:][::-1],
-        shares={
-            name: f"{1000 * one.passed // one.counted / 10:g} % of {one.counted}" if one.counted else "not known"
-            for name, one in counted.items()
-        },
+        shares={one.window: f"{one} of {one.counted}" if one.counted else str(one) for one in shares},
         incidents=views,
     )
 
 
-def _rounds(db: sqlite3.Connection, series: Series, now: float) -> list[PackedRound]:
+def _rounds(db: sqlite3.Connection, series: int | None, now: float) -> list[PackedRound]:
     """List the rounds of the last day; those from the future came while the clock was wrong."""
     since = now - DAY_S
-    query = "select id from series where (service, target, name, instance) = (?,?,?,?)"
-    found = db.execute(query, series).fetchone()
-    if not found:
-        return []
     made: list[PackedRound] = []
     query = "select start_s, data from hours where series=? and start_s > ? order by start_s"
-    for start_s, data in db.execute(query, (found[0], since - store.HOUR_S)):
+    for start_s, data in db.execute(query, (series, since - store.HOUR_S)):
         made += packing.unpacked(data, start_s * 1000)
     query = "select at_ms, verdict, took_us from rounds where series=? order by at_ms"
-    made += [PackedRound(*row) for row in db.execute(query, found)]
+    made += [PackedRound(*row) for row in db.execute(query, (series,))]
     return [one for one in made if since * 1000 <= one.at_ms <= now * 1000]
 
 
@@ -121,13 +114,9 @@ def _path(rounds: Sequence[PackedRound], top_ms: float, now: float) -> str:
         if one.took_us:
             at = int((one.at_ms / 1000 - now + DAY_S) / DAY_S * _SLOTS)
             found.setdefault(min(_SLOTS - 1, max(0, at)), []).append(one.took_us / 1000)
-    parts, last = [], -10
-    for slot, times in sorted(found.items()):
-        level = sorted(times)[len(times) // 2]
-        x, y = (slot + 0.5) * 1000 / _SLOTS, 100 * (1 - min(level / top_ms, 1))
-        parts.append(f"{'L' if slot - last < 4 else 'M'}{x:.0f} {y:.1f}" + ("" if slot - last < 4 else "h.01"))
-        last = slot
-    return "".join(parts)
+    slot_width = responses.WIDTH / _SLOTS
+    levels = [((slot + 0.5) * slot_width, statistics.median_high(times)) for slot, times in sorted(found.items())]
+    return responses.path(levels, top_ms, 3.5 * slot_width)  # two slots without a round are no gap
 
 
 def html(name: str, facts: dict[str, Any]) -> str:
