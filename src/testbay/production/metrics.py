@@ -2,7 +2,7 @@
 
 import base64
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +25,7 @@ from testbay.secrets import known
 from testbay.text import plural
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client import CollectorRegistry, Metric
 
 MOST_CHECKS = 500  # nine series each
 JOB = "testbay"
@@ -34,7 +33,7 @@ _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _WORST_FIRST = [*EXIT_CODES, "pass", "skip"]
 _RUN = ("service", "target")
 _BUILD = (*_RUN, "commit", "expected_commit")
-_CHECK = ("service", "target", "phase", "check", "each")
+CHECK = ("service", "target", "phase", "check", "each")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +82,7 @@ def write(run: Exposition, file: Path, voice: Voice) -> None:
     if file.suffix != ".prom":
         raise ManifestError(f"--to: {file} does not end in .prom", todo="name it so: the collector reads no other file")
     try:
-        write_to_textfile(str(file), registry(run))
+        write_to_textfile(str(file), _registry(run))
     except OSError as error:
         todo = "name a file in a folder that is there and may be written to"
         raise ManifestError(f"--to: {file} cannot be written", why=str(error.strerror), todo=todo) from None
@@ -94,7 +93,7 @@ def printed(run: Exposition) -> str:
     """Format the metrics in Prometheus's text format."""
     from prometheus_client import generate_latest
 
-    return generate_latest(registry(run)).decode()
+    return generate_latest(_registry(run)).decode()
 
 
 def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, patience: Patience | None = None) -> None:
@@ -117,7 +116,7 @@ def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, pa
         return lambda: _taken(to, delivery.send(to, method, data, wait))
 
     group = {"service": run.report.service, "target": run.report.target}  # the next run of the same replaces them
-    push_to_gateway(url, JOB, registry(run), group, handler=handler)
+    push_to_gateway(url, JOB, _registry(run), group, handler=handler)
     voice.say(f"pushed: {_extent(run)}")
 
 
@@ -171,32 +170,38 @@ def _extent(run: Exposition) -> str:
     return plural(len(run.results), "result") + (f", {left_out} left out" if left_out else "")
 
 
-def registry(run: Exposition) -> "CollectorRegistry":
+def _registry(run: Exposition) -> "CollectorRegistry":
+    return collected([*_of_the_run(run), *_of_checks(run)])
+
+
+def collected(metrics: "Iterable[Metric]") -> "CollectorRegistry":
+    """Make a registry of metrics with fixed values."""
     from prometheus_client import CollectorRegistry
 
     class Collector:
-        def collect(self) -> "Iterator[GaugeMetricFamily]":
-            yield from _of_the_run(run)
-            yield from _of_checks(run)
+        def collect(self) -> "Iterable[Metric]":
+            return metrics
 
     made = CollectorRegistry()
     made.register(Collector())
     return made
 
 
-def _of_the_run(run: Exposition) -> "Iterator[GaugeMetricFamily]":
+def _of_the_run(run: Exposition) -> "Iterator[Metric]":
     report = run.report
     whose: tuple[str, ...] = (report.service, report.target)
     good = {whose: run.last_good.moment.timestamp()} if run.last_good else {}
     builds = {(*whose, report.commit, report.expected_commit): 1.0} if report.commit or report.expected_commit else {}
     began, left_out = {whose: run.entry.moment.timestamp()}, {whose: float(_left_out(run))}
-    yield _gauge("run_timestamp_seconds", "Start of the newest run of checks.", _RUN, began)
-    yield _gauge("last_good_run_timestamp_seconds", "Start of the last run without a failure.", _RUN, good)
-    yield _gauge("target_build_info", "The commit that answered, and the expected one.", _BUILD, builds)
-    yield _gauge("checks_left_out", "Results that are left out: duplicates, or beyond the limit.", _RUN, left_out)
+    yield gauge("testbay_run_timestamp_seconds", "Start of the newest run of checks.", _RUN, began)
+    yield gauge("testbay_last_good_run_timestamp_seconds", "Start of the last run without a failure.", _RUN, good)
+    yield gauge("testbay_target_build_info", "The commit that answered, and the expected one.", _BUILD, builds)
+    yield gauge(
+        "testbay_checks_left_out", "Results that are left out: duplicates, or beyond the limit.", _RUN, left_out
+    )
 
 
-def _of_checks(run: Exposition) -> "Iterator[GaugeMetricFamily]":
+def _of_checks(run: Exposition) -> "Iterator[Metric]":
     report = run.report
     every: dict[tuple[str, ...], Result] = {
         (report.service, report.target, report.phase, one.check, one.instance): one for one in run.results
@@ -206,16 +211,19 @@ def _of_checks(run: Exposition) -> "Iterator[GaugeMetricFamily]":
     success = {key: float(one.verdict == "pass") for key, one in asked.items()}
     durations = {key: one.duration_s for key, one in asked.items()}
     latencies = {key: statistics.median(one.latencies_s) for key, one in asked.items() if one.latencies_s}
-    yield _gauge("check_success", "1: the check passed, 0: it did not; absent if skipped.", _CHECK, success)
-    yield _gauge("check_verdict", "1 for the check's verdict, 0 for each other one.", (*_CHECK, "verdict"), verdicts)
-    yield _gauge("check_duration_seconds", "Duration of all attempts together.", _CHECK, durations)
-    yield _gauge("check_latency_seconds", "Median latency of its probes.", _CHECK, latencies)
+    yield gauge("testbay_check_success", "1: the check passed, 0: it did not; absent if skipped.", CHECK, success)
+    yield gauge(
+        "testbay_check_verdict", "1 for the check's verdict, 0 for each other one.", (*CHECK, "verdict"), verdicts
+    )
+    yield gauge("testbay_check_duration_seconds", "Duration of all attempts together.", CHECK, durations)
+    yield gauge("testbay_check_latency_seconds", "Median latency of its probes.", CHECK, latencies)
 
 
-def _gauge(name: str, text: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]) -> "GaugeMetricFamily":
+def gauge(name: str, text: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]) -> "Metric":
+    """Make a metric of values by their labels."""
     from prometheus_client.core import GaugeMetricFamily
 
-    made = GaugeMetricFamily(f"testbay_{name}", text, labels=labels)
+    made = GaugeMetricFamily(name, text, labels=labels)
     for key, value in values.items():
         made.add_metric(key, value)
     return made
