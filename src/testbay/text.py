@@ -70,6 +70,11 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def is_commit(text: str) -> bool:
+    """Return whether a text is a commit's id, whole or abbreviated."""
+    return re.fullmatch(r"[0-9a-f]{7,64}", text) is not None
+
+
 def plural(number: int, noun: str) -> str:
     """A number with its noun: `1 test`, `2 tests`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -16,12 +16,12 @@ from testbay.production.incidents.issues import Issue, Issues
 from testbay.production.incidents.plan import Action, Policy, Tracked, plan
 from testbay.production.remote.delivery import Address
 from testbay.production.remote.github import Api, GitHubAccess, Patience, UnsureError
+from testbay.text import is_commit
 
 _ROUNDS = 30
 _UNSURE_S = 10.0  # how long to look for an issue that may have been opened before it is opened again
 _UNSEEN_S = 60.0  # how long to wait until GitHub's list has an issue that was opened
 _MAX_LABEL = 50  # characters, GitHub's limit
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
 class Reconciler:
@@ -205,7 +205,7 @@ def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> CheckR
     Raises:
         ManifestError: Its start or the commit is invalid.
     """
-    if last_good and not _COMMIT.fullmatch(last_good):
+    if last_good and not is_commit(last_good):
         raise ManifestError(f"--last-good: {last_good!r} is not a commit", todo="give 7 to 64 hexadecimal digits")
     own = hashlib.sha256(report.as_json().encode()).hexdigest()[:16]
     known = environ.get("GITHUB_RUN_ID", "")

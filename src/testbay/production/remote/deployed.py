@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import re
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
@@ -20,13 +19,13 @@ from testbay.manifest.targets import Target
 from testbay.production.remote import railway
 from testbay.production.remote.github import Api, GitHubAccess, Patience
 from testbay.production.remote.railway import Deployed, RailwayError
+from testbay.text import is_commit
 
 TOKENS = ("GITHUB_TOKEN", "RAILWAY_TOKEN", "RAILWAY_API_TOKEN")  # variables that nothing may show
 _NEWEST = 30  # deployments that are looked at
 _BUDGET_S = 30.0
 _RAN = ("SUCCESS", "SLEEPING", "CRASHED")  # in Railway's words
 _ON_ITS_WAY = ("INITIALIZING", "QUEUED", "WAITING", "NEEDS_APPROVAL", "BUILDING", "DEPLOYING")
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _UNDER_WAY = ("", "queued", "pending", "in_progress")  # no state yet counts, too
 
 
@@ -101,7 +100,7 @@ def _newest(api: Api, environment: str) -> Rollout:
     under_way: list[str] = []
     for deployment in islice(api.pages("deployments", **query), _NEWEST):
         number, sha = _number(deployment), str(deployment.get("sha"))
-        if not number or not _COMMIT.fullmatch(sha):
+        if not number or not is_commit(sha):
             evidence = f"its keys: {sorted(deployment)[:20]}"
             raise IncidentsError("GitHub: a deployment has an unexpected form", evidence=evidence)
         state = _state(api, number)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +19,7 @@ from testbay.production.remote.exchange import (
     ask,
     is_private,
 )
-from testbay.text import one_line
+from testbay.text import is_commit, one_line
 
 API_URL = "https://backboard.railway.com/graphql/v2"
 NEWEST = 20  # deployments that are asked for
@@ -31,7 +30,6 @@ _TIMEOUT_S = 10.0
 _PAUSE_S = 0.5
 _MAX_ANSWER_BYTES = 4 << 20
 _LOOKED_AT = 4_500  # characters of an answer that is evidence: far more than are shown, so that no token is cut
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _TODO = "run it again later"
 _TOKENS = "set RAILWAY_TOKEN to a token of this project and environment, or RAILWAY_API_TOKEN to one of the account"
 
@@ -157,5 +155,5 @@ def _deployed(node: Mapping[str, Any]) -> Deployed:
     if not isinstance(status, str):
         raise TypeError(status)
     commit = meta.get("commitHash") if isinstance(meta, dict) else None
-    known = commit if isinstance(commit, str) and _COMMIT.fullmatch(commit) else ""
+    known = commit if isinstance(commit, str) and is_commit(commit) else ""
     return Deployed(commit=known, status=one_line(status))
