@@ -1,6 +1,5 @@
 """The texts of incidents: title, body and comments of an issue. The most useful line comes first."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,16 +9,16 @@ from testbay.production.incidents import marker
 from testbay.production.incidents.findings import CheckRun
 from testbay.production.incidents.marker import State
 from testbay.production.incidents.plan import Action, Policy
+from testbay.text import is_commit
 
 _MOST_CHECKS = 10
 _MOST_INSTANCES = 3
 _MOST_EVIDENCE = 3  # checks of which the evidence is shown
 _EVIDENCE_LINES = 12
 _PATTERN = "pattern"  # the kind of the error monitor's results
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _WORDS = {"pass": "passes", "fail": "**fails**", "stale": "**stale**", "skip": "skipped", "error": "**could not run**"}
-_TROUBLE = {"fail": "fails", "stale": "finds an old build", "error": "cannot run"}
-_TROUBLES = {"fail": "fail", "stale": "find an old build", "error": "cannot run"}
+_TROUBLE = {"fail": ("fails", "fail"), "stale": ("finds an old build", "find an old build")}  # of one, of several
+_CANNOT = ("cannot run", "cannot run")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class Writer:
         where = f"{report.service} on {report.target}" if report.target else report.service
         first, more = state.failing[0], len(state.failing) - 1
         pattern = next((one for one in self.run.results(first) if one.kind == _PATTERN and self._shows_answers), None)
-        what = f"{first} and {more} more {_TROUBLES[state.kind]}" if more else f"{first} {_TROUBLE[state.kind]}"
+        what = trouble_of(first, more, state.kind)
         if pattern and state.kind == "fail":  # its check is a hash
             what = pattern.said.rpartition(" (")[0] + (f" and {more} more" if more else "")
         return issue_title(f"{where}: {what}")
@@ -77,7 +76,7 @@ class Writer:
         where = f"service {_code(report.service)}" + (f" on {_code(report.target)}" if report.target else "")
         if state.good:
             return f"**Recovered**: {where}. {self._outage(state)} {self._good_runs(state)}"
-        trouble = (_TROUBLES if len(state.failing) > 1 else _TROUBLE)[state.kind]
+        trouble = _TROUBLE.get(state.kind, _CANNOT)[len(state.failing) > 1]
         lasting = f", for {length(state.seen - state.started)}" if state.seen > state.started else ""
         return f"**{self._names(state.failing)} {trouble}**: {where}, since {clock_time(state.started)}{lasting}."
 
@@ -113,7 +112,7 @@ class Writer:
             return f"**Commit** {_code(bad)}. No good run before it is on record.{fixed}"
         if good == bad:
             return f"**Suspect commits**: none, {_code(good)} was fine before. Look at data, settings and hosts."
-        known = _COMMIT.fullmatch(good) and _COMMIT.fullmatch(bad) and self.site
+        known = is_commit(good) and is_commit(bad) and self.site
         compare = f" ({issue_link('compare', f'{self.site}/compare/{good}...{bad}', self.site)})" if known else ""
         return f"**Suspect commits**: after {_code(good)}, which was fine, up to {_code(bad)}{compare}.{fixed}"
 
@@ -149,6 +148,12 @@ class Writer:
 
 def _code(text: str) -> str:
     return issue_code(text, 120)
+
+
+def trouble_of(first: str, more: int, kind: str) -> str:
+    """Say what is wrong with a check, and `more` others: `health fails`, `health and 3 more fail`."""
+    one, many = _TROUBLE.get(kind, _CANNOT)
+    return f"{first} and {more} more {many}" if more else f"{first} {one}"
 
 
 def comment_mark(run: CheckRun) -> str:

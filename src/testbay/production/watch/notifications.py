@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from testbay.production.incidents.issue_text import clock_time, length
+from testbay.production.incidents.issue_text import clock_time, length, trouble_of
 from testbay.production.watch.records import Incident
 from testbay.text import one_line, plural
 
 Tone = Literal["bad", "good", "warning"]
 _MOST = 10
-_IS = {"fail": ("fails", "fail"), "stale": ("finds an old build", "find an old build")}
-_CANNOT = ("cannot run", "cannot run")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +54,7 @@ def unreachable(channel: str, why: str) -> Notification:
 
 def trouble(incident: Incident) -> str:
     """The trouble in words: `health fails`, `health and 3 more fail`."""
-    failing = incident.failing or incident.members
-    one, many = _IS.get(incident.kind, _CANNOT)
-    more = len(failing) - 1
-    return f"{_name(incident)} and {more} more {many}" if more else f"{_name(incident)} {one}"
+    return trouble_of(_name(incident), len(incident.failing or incident.members) - 1, incident.kind)
 
 
 def lasted(seconds: float) -> str:
