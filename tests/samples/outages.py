@@ -11,7 +11,7 @@ from testbay.production.history.slowness import Series
 from testbay.production.watch.notifier import Delivery, Notifier
 from testbay.production.watch.recorder import RoundRecorder, Tally
 from testbay.production.watch.store import WatchStore
-from testbay.production.watch.tracker import OutageRules, OutageTracker
+from testbay.production.watch.tracker import OutageRules, OutageTracker, RoundResult
 
 AFTER, RECOVERED = 3, 2
 CHANNELS = ("shop.mail", "shop.chat")
@@ -145,7 +145,7 @@ class Motion:
         for series in CHECKS:
             verdict, said = self.weather.verdict(series, step)
             result = Result(check=series.check, kind="http", verdict=verdict, said=said)
-            self.recorder.add(series, result, self.now, held=held)
+            self.recorder.add(RoundResult(series=series, result=result, at=self.now, held=held))
             heard.append((series, verdict))
         self.recorder.settle()
         deliveries = self.notifier.choose(self.now)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from testbay.production.checks.kinds.journey import Journey
 from testbay.production.checks.report import Result, Verdict
 
 HARMLESS = ("pass", "skip")
+MAY_NOT_WRITE = "the check writes, and the target does not allow it (writes = true)"
 
 
 def result_of(
@@ -48,12 +49,17 @@ async def attempt(context: CheckContext, check: Check, instance: str, cleanups: 
     # Or another check's cookie would log it in, or not, as it happens.
     own = client(context.client.connector, direct=context.direct, owner=False)
     context = replace(context, client=own, cookies=set())
+    async with own:
+        return await outcome(context, _ask(context, check, instance, cleanups))
+
+
+async def outcome(context: CheckContext, asking: Awaitable[Passed]) -> Passed | FoundError:
+    """Await a finding; one strange answer must not take the verdicts of all others with it, nor end the watcher."""
     try:
-        async with own:
-            return await _ask(context, check, instance, cleanups)
+        return await asking
     except FoundError as error:
         return context.without_cookies(error)
-    except Exception as error:  # noqa: BLE001 - one strange answer must not take the verdicts of all others with it
+    except Exception as error:  # noqa: BLE001 - whatever it is
         return FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
 
 
@@ -102,11 +108,7 @@ async def _travel(context: CheckContext, check: JourneyCheck, cleanups: list[Res
     finally:
         if check.cleanup:
             began = time.monotonic()
-            cleaned: Passed | FoundError
-            try:
-                cleaned = await _to_its_end(journey.clean())
-            except FoundError as error:
-                cleaned = context.without_cookies(error)
+            cleaned = await outcome(context, _to_its_end(journey.clean()))
             if not cleanups or cleanups[0].verdict in HARMLESS:  # of several attempts the one that left something
                 cleanups[:] = [replace(result_of(context, check, cleaned, began), check=f"{check.id}/cleanup")]
 

@@ -56,6 +56,11 @@ class Result:
         """The check's id, and behind it the instance if there are several."""
         return f"{self.check} {self.instance}".strip()
 
+    @property
+    def response_s(self) -> float:
+        """The time that the last answer took; where none was timed, that of the whole check."""
+        return self.latencies_s[-1] if self.latencies_s else self.duration_s
+
     def __post_init__(self) -> None:
         """Shorten texts and make them printable: the target may have written them."""
         object.__setattr__(self, "said", one_line(self.said))

@@ -13,7 +13,7 @@ from testbay.manifest.checkbase import LIVE, Phase
 from testbay.manifest.checks import Check, HttpCheck, JourneyCheck, WebSocketCheck
 from testbay.manifest.rollout import RolloutLookup
 from testbay.production.checks import gate, loop
-from testbay.production.checks.attempts import HARMLESS, attempt, masked, result_of
+from testbay.production.checks.attempts import HARMLESS, MAY_NOT_WRITE, attempt, masked, result_of
 from testbay.production.checks.client import ContextOptions, open_context
 from testbay.production.checks.context import CheckContext, FoundError, Passed
 from testbay.production.checks.report import Report, Result, Verdict
@@ -100,11 +100,11 @@ async def report(plan: Plan) -> Report:
 
 def _unasked(plan: Plan, why: str) -> list[Result]:
     live = [Result(check=LIVE, kind=LIVE, verdict="error", said=why, attempts=0)] if _has_gate(plan) else []
-    return live + [
-        Result(check=check.id, instance=each, kind=check.kind, verdict="error", said=why, attempts=0)
-        for check in plan.checks
-        for each in instances(check)
-    ]
+    return live + [_unrun(check, each, "error", why) for check in plan.checks for each in instances(check)]
+
+
+def _unrun(check: Check, instance: str, verdict: Verdict, why: str) -> Result:
+    return Result(check=check.id, instance=instance, kind=check.kind, verdict=verdict, said=why, attempts=0)
 
 
 def _has_gate(plan: Plan) -> bool:
@@ -164,8 +164,7 @@ async def _gate(plan: Plan, context: CheckContext) -> Result:
 async def _ask(context: CheckContext, check: Check, instance: str) -> list[Result]:
     """The results of one check: its own, and that of a journey's cleanup."""
     if check.writes and not context.writes and check.kind in ASKS_TARGET:
-        said = "the check writes, and the target does not allow it (writes = true)"
-        return [Result(check=check.id, instance=instance, kind=check.kind, verdict="skip", said=said, attempts=0)]
+        return [_unrun(check, instance, "skip", MAY_NOT_WRITE)]
     began = time.monotonic()
     cleanups: list[Result] = []
     heard: list[str] = []

@@ -32,7 +32,7 @@ from testbay.production.watch.recorder import RoundRecorder, Tally
 from testbay.production.watch.store import WatchStore
 from testbay.production.watch.targets import WatchedTarget, watched_targets
 from testbay.production.watch.tracker import OutageRules, OutageTracker
-from testbay.production.watch.watcher import Watcher, place_names
+from testbay.production.watch.watcher import Watcher
 from testbay.settings import Settings
 from testbay.text import plural
 
@@ -137,13 +137,17 @@ def _engine(made: _Made, keeper: ThreadPoolExecutor, voice: Voice) -> tuple[Watc
     recorder = RoundRecorder(tracker=tracker, store=made.store, tally=Tally(), say=voice.say)
     tracker.forget(_known(made.targets), recorder.clock())
     watcher = Watcher(targets=made.targets, wishes=made.wishes, recorder=recorder, say=voice.say)
+    jobs = [job for watched in made.targets for job in watched.jobs]
     cycle = Cycle(
         recorder=recorder,
         notifier=Notifier(tracker=tracker, is_quiet=_quiet(made.wishes)),
         senders=made.senders,
         keeper=keeper,
         keep_s=max(wish.keep for wish in made.wishes.values()),
-        facts={"watch": {"began": recorder.clock(), **place_names(made.targets)}},
+        # What pages need of the checks, in the order of the manifest.
+        facts={
+            "watch": {"began": recorder.clock(), "checks": [[*job.series, job.every_s, job.check.kind] for job in jobs]}
+        },
         alive=made.alive,
     )
     return watcher, cycle

@@ -57,25 +57,23 @@ class RoundRecorder:
     say: Callable[[str], None]
     clock: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
-    _results: list[tuple[Series, Result, float, bool]] = field(default_factory=list)
+    _results: list[RoundResult] = field(default_factory=list)
     _rounds: list[tuple[Series, str, PackedRound]] = field(default_factory=list)
     _changes: Changes = field(default_factory=Changes)
     _apart_s: float | None = None
     _leaps: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=100))  # when, and by how much
 
-    def add(self, series: Series, result: Result, at: float, *, held: bool) -> None:
+    def add(self, one: RoundResult) -> None:
         """Take in the result of a round."""
-        self._results.append((series, result, at, held))
+        self._results.append(one)
 
     def settle(self) -> None:
         """Judge the results by the rules of outages."""
         heard, self._results = self._results, []
         self._check_clocks()
-        self.tracker.take(
-            RoundResult(series=series, result=result, at=at, held=held) for series, result, at, held in heard
-        )
+        self.tracker.take(heard)
         self.tracker.tick(self.clock())
-        self._rounds += [(series, result.kind, _packed(result, at)) for series, result, at, _ in heard]
+        self._rounds += [(one.series, one.result.kind, _packed(one.result, one.at)) for one in heard]
         if (excess := len(self._rounds) - _MOST_WAITING) > 0:
             del self._rounds[:excess]
             self.tally.lost += excess
@@ -119,6 +117,6 @@ class RoundRecorder:
 
 
 def _packed(result: Result, at: float) -> PackedRound:
-    took_s = result.latencies_s[-1] if result.latencies_s else (result.duration_s if result.verdict == "pass" else None)
-    took_us = None if took_s is None else round(took_s * 1e6)
+    is_timed = result.verdict == "pass" or bool(result.latencies_s)
+    took_us = round(result.response_s * 1e6) if is_timed else None
     return PackedRound(round(at * 1000), VERDICTS.index(result.verdict), took_us)

@@ -39,12 +39,12 @@ class OutageRules:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundResult:
-    """The result of one round."""
+    """The result of one round, which may be `held`: excused by a rollout, or by planned work."""
 
     series: Series
     result: Result
     at: float
-    held: bool = False  # by a rollout, or by planned work
+    held: bool = False
 
 
 @dataclass(kw_only=True)
@@ -127,7 +127,6 @@ class OutageTracker:
         return now
 
     def _good(self, one: RoundResult, before: Standing) -> Standing:
-        took_s = one.result.latencies_s[-1] if one.result.latencies_s else one.result.duration_s
         now = replace(
             before,
             verdict="pass",
@@ -137,7 +136,7 @@ class OutageTracker:
             unheld=0,
             flaws=max(0, before.flaws - 1),
             kind=one.result.kind,
-            took_s=took_s,
+            took_s=one.result.response_s,
             has_passed=True,
         )
         if not now.incident:
@@ -245,8 +244,3 @@ class OutageTracker:
 def _matters(before: Standing, now: Standing) -> bool:
     """Return whether a change must be written: repeated passes are known from the rounds."""
     return before.verdict != now.verdict or now.verdict != "pass" or bool(before.incident or before.flaws)
-
-
-def excused(rollouts: Mapping[tuple[str, str], bool], series: Series, *, planned: bool) -> bool:
-    """Return whether a failed round is expected: the target is being deployed, or worked on."""
-    return planned or rollouts.get((series.service, series.target), False)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from testbay.manifest.checkbase import LIVE
 from testbay.manifest.probes import HeartbeatCheck
@@ -25,7 +24,7 @@ from testbay.production.watch.recorder import RoundRecorder
 from testbay.production.watch.rollouts import RolloutProgress, observed
 from testbay.production.watch.schedule import Schedule
 from testbay.production.watch.targets import WatchedCheck, WatchedTarget
-from testbay.production.watch.tracker import excused
+from testbay.production.watch.tracker import RoundResult
 
 _AT_ONCE = 500  # concurrent connections; further checks wait, and count as late
 _SPREAD_S = 1.0
@@ -119,7 +118,7 @@ class Watcher:
     def _add_result(self, watched: WatchedTarget, result: Result, at: float) -> None:
         series = Series(watched.service, watched.target_name, result.check, result.instance)
         (self.skipped.add if result.verdict == "skip" else self.skipped.discard)(series)
-        self.recorder.add(series, result, at, held=self.is_held(series, at))
+        self.recorder.add(RoundResult(series=series, result=result, at=at, held=self.is_held(series, at)))
 
     def is_held(self, series: Series, at: float) -> bool:
         """Return whether a bad round is excused now, by planned work or a rollout."""
@@ -128,8 +127,8 @@ class Watcher:
         planned = bool(wish.maintenance) and calendar.is_planned(
             wish.maintenance, wish.zone, moment, check=series.check, target=series.target
         )
-        rolling = {key: passage.is_rolling for key, passage in self.passages.items()}
-        return excused(rolling, series, planned=planned)
+        passage = self.passages.get((series.service, series.target))
+        return planned or (passage is not None and passage.is_rolling)
 
     async def _ask(self, watched: WatchedTarget, job: WatchedCheck) -> list[Result]:
         began = time.monotonic()
@@ -139,9 +138,7 @@ class Watcher:
         if watched.trouble:
             found = FoundError("error", watched.trouble, reached=False)
         elif job.check.writes and not context.writes:
-            found = FoundError(
-                "skip", "the check writes, and the target does not allow it (writes = true)", reached=False
-            )
+            found = FoundError("skip", attempts.MAY_NOT_WRITE, reached=False)
         else:
             found = await self._attempt(context, job, cleanups)
         result = attempts.result_of(context, job.check, found, began, instance=job.instance)
@@ -155,12 +152,7 @@ class Watcher:
                 return error
         if not job.is_plain:
             return await attempts.attempt(context, job.check, job.instance, cleanups)
-        try:
-            return await http.ask(context, job.check, job.instance)
-        except FoundError as error:
-            return context.without_cookies(error)
-        except Exception as error:  # noqa: BLE001 - one strange answer must not end the watcher
-            return FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
+        return await attempts.outcome(context, http.ask(context, job.check, job.instance))
 
     def _asking(self, watched: WatchedTarget, job: WatchedCheck) -> CheckContext:
         assert watched.context is not None
@@ -238,10 +230,3 @@ async def _looked_up(lookup: RolloutLookup) -> Rollout:
         return await lookup()
     except Exception as error:  # noqa: BLE001 - whatever the platform answers, the checks go on
         return Rollout(expected="", said=f"{type(error).__name__}: {error}")
-
-
-def place_names(targets: Sequence[WatchedTarget]) -> dict[str, Any]:
-    """List the facts of the checks that pages need: the interval of each, in the order of the manifest."""
-    return {
-        "checks": [[*job.series, job.every_s, job.check.kind] for watched in targets for job in watched.jobs],
-    }

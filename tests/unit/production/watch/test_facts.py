@@ -104,7 +104,7 @@ def test_a_gate_that_goes_wrong_excuses_nothing(tmp_path: Path, monkeypatch: pyt
     asyncio.run(_one_look(watcher, watched))
     recorder.store.close()
 
-    assert [(one[1].check, one[1].verdict) for one in recorder._results] == [("live", "error")]
+    assert [(one.result.check, one.result.verdict) for one in recorder._results] == [("live", "error")]
 
 
 async def _one_look(watcher: Watcher, watched: WatchedTarget) -> None:
