@@ -2,11 +2,13 @@
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from error_monitor.fixes.records import RefusedError
 
-Test = ast.FunctionDef | ast.AsyncFunctionDef
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Node = TypeVar("Node", bound=ast.AST)
 FIXTURES = {"request", "pytestconfig", "pytester", "testdir"}
 """Fixtures that hand out pytest's own objects."""
 FILES = {"cwd", "getcwd", "rglob", "glob", "iterdir", "scandir", "listdir", "walk", "chdir", "home", "expanduser"}
@@ -27,12 +29,10 @@ def check(tree: ast.Module, path: str) -> None:
     Raises:
         RefusedError: With what is wrong.
     """
-    nodes = list(ast.walk(tree))
-    for node in nodes:
+    for node in ast.walk(tree):
         if said := _wrong(node):
             raise RefusedError(4, f"{path} {said}")
-    tests = [node for node in nodes if isinstance(node, Test) and node.name.startswith("test")]
-    for test in tests:
+    for test in tests_of(tree):
         if said := _wrong_test(test):
             raise RefusedError(4, f"{path}: {test.name} {said}")
     for name in replaced(tree):
@@ -45,6 +45,22 @@ def asserts(node: ast.AST) -> bool:
         return True
     name = named(node) if isinstance(node, ast.Call) else ""
     return name in {"raises", "fail"} or name.startswith("assert")
+
+
+def tests_of(tree: ast.Module) -> list[Function]:
+    """The tests of a file, wherever they stand."""
+    return [node for node in ast.walk(tree) if isinstance(node, Function) and node.name.startswith("test")]
+
+
+def fresh(before: Iterable[Node], after: Iterable[Node]) -> Iterator[Node]:
+    """The nodes that were not there before as often."""
+    known = Counter(map(ast.dump, before))
+    for node in after:
+        dumped = ast.dump(node)
+        if known[dumped]:
+            known[dumped] -= 1
+        else:
+            yield node
 
 
 def named(node: ast.AST | None) -> str:
@@ -119,7 +135,7 @@ def _first(call: ast.Call) -> list[ast.expr]:
     return list(first.elts) if isinstance(first, ast.Tuple) else [first]
 
 
-def _wrong_test(test: Test) -> str:
+def _wrong_test(test: Function) -> str:
     if any(isinstance(node, ast.Return) for node in _own(test)):
         return "returns: what follows is not asserted"
     for decorator in test.decorator_list:
@@ -129,13 +145,13 @@ def _wrong_test(test: Test) -> str:
     return "" if any(asserts(node) for node in straight) else "asserts nothing on every way through it: it cannot fail"
 
 
-def _own(test: Test) -> Iterator[ast.AST]:
+def _own(test: Function) -> Iterator[ast.AST]:
     """The nodes of a function without those of functions in it."""
     waiting: list[ast.AST] = list(test.body)
     while waiting:
         node = waiting.pop()
         yield node
-        if not isinstance(node, Test | ast.Lambda | ast.ClassDef):
+        if not isinstance(node, Function | ast.Lambda | ast.ClassDef):
             waiting += ast.iter_child_nodes(node)
 
 
@@ -149,7 +165,7 @@ def _straight(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 def _shallow(statement: ast.stmt) -> Iterator[ast.AST]:
     """A statement and the expressions in it, without the statements below it."""
-    if isinstance(statement, Test | ast.ClassDef):
+    if isinstance(statement, Function | ast.ClassDef):
         return
     yield statement
     for child in ast.iter_child_nodes(statement):
@@ -181,7 +197,7 @@ def _defined(tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield from {one.asname or one.name.partition(".")[0] for one in node.names}
-        elif isinstance(node, Test | ast.ClassDef):
+        elif isinstance(node, Function | ast.ClassDef):
             yield from () if node.decorator_list and not node.name.startswith("test") else (node.name,)
         elif isinstance(node, ast.Assign):
             yield from {target.id for target in node.targets if isinstance(target, ast.Name)}

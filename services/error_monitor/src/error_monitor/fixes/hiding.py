@@ -4,17 +4,16 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 
-from error_monitor.fixes.asserting import named, replaced
+from error_monitor.fixes.asserting import Function, named, replaced
 from error_monitor.fixes.reaching import TEST_MODULES
 from error_monitor.fixes.records import RefusedError
 
 LOUD = {"error", "exception", "critical", "capture_exception", "record_exception"}
 SILENCES = {"disable", "setLevel", "simplefilter", "addFilter", "captureWarnings", "push", "suppress_health_check"}
 _LEAVES = (ast.Return, ast.Break, ast.Continue)
-_FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def check(before: ast.Module | None, after: ast.Module, kind: str, path: str) -> None:
+def check(before: ast.Module, after: ast.Module, kind: str, path: str) -> None:
     """Refuse what the code did not do before and what only keeps an error from being seen.
 
     Raises:
@@ -28,11 +27,11 @@ def check(before: ast.Module | None, after: ast.Module, kind: str, path: str) ->
     if quieter := _calls(before, LOUD) - _calls(after, LOUD):
         raise RefusedError(4, f"{path} logs less: {min(quieter)}() is called {quieter[min(quieter)]} times fewer")
     bare = kind.rpartition(".")[2]
-    if before is not None and _raised(before)[bare] > _raised(after)[bare]:
+    if _raised(before)[bare] > _raised(after)[bare]:
         raise RefusedError(4, f"{path} no longer raises {bare}: the check is gone, its cause is not")
 
 
-def _swallowed(before: ast.Module | None, after: ast.Module) -> Iterator[str]:
+def _swallowed(before: ast.Module, after: ast.Module) -> Iterator[str]:
     """Ways to swallow an exception that need no handler."""
     ways = {
         "leaves its `finally`, which drops any exception": lambda node: (
@@ -40,7 +39,7 @@ def _swallowed(before: ast.Module | None, after: ast.Module) -> Iterator[str]:
             and any(isinstance(one, _LEAVES) for statement in node.finalbody for one in ast.walk(statement))
         ),
         "defines an __exit__ that hands something back, which drops any exception": lambda node: (
-            isinstance(node, _FUNCTION)
+            isinstance(node, Function)
             and node.name in {"__exit__", "__aexit__"}
             and any(isinstance(one, ast.Return) and _is_true(one.value) for one in ast.walk(node))
         ),
@@ -49,7 +48,7 @@ def _swallowed(before: ast.Module | None, after: ast.Module) -> Iterator[str]:
         ),
     }
     for said, is_such in ways.items():
-        if sum(map(is_such, ast.walk(after))) > (sum(map(is_such, ast.walk(before))) if before else 0):
+        if sum(map(is_such, ast.walk(after))) > sum(map(is_such, ast.walk(before))):
             yield f"only catches the exception: it {said}"
 
 
@@ -58,9 +57,9 @@ def _is_true(value: ast.expr | None) -> bool:
     return value is not None and not (isinstance(value, ast.Constant) and not value.value)
 
 
-def _imports(before: ast.Module | None, after: ast.Module) -> Iterator[str]:
+def _imports(before: ast.Module, after: ast.Module) -> Iterator[str]:
     """A service that imports pytest asks whether a test runs."""
-    new = _modules(after) - (_modules(before) if before else set())
+    new = _modules(after) - _modules(before)
     yield from (f"imports {name}, which only a test has a use for" for name in sorted(new & TEST_MODULES))
 
 
@@ -70,19 +69,15 @@ def _modules(tree: ast.Module) -> set[str]:
     return {name.partition(".")[0] for name in named_by}
 
 
-def _replaces(before: ast.Module | None, after: ast.Module) -> Iterator[str]:
+def _replaces(before: ast.Module, after: ast.Module) -> Iterator[str]:
     """Parts of other modules, and names that meant one thing."""
-    new = replaced(after) - (replaced(before) if before else Counter())
-    yield from (f"replaces {name}" for name in sorted(new))
+    yield from (f"replaces {name}" for name in sorted(replaced(after) - replaced(before)))
 
 
-def _calls(tree: ast.Module | None, names: set[str]) -> Counter[str]:
-    found = (node.func.attr for node in _all_calls(tree) if isinstance(node.func, ast.Attribute))
-    return Counter(name for name in found if name in names)
-
-
-def _all_calls(tree: ast.Module | None) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call)) if tree else iter(())
+def _calls(tree: ast.Module, names: set[str]) -> Counter[str]:
+    """Count the calls of methods that have one of these names."""
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return Counter(func.attr for func in calls if isinstance(func, ast.Attribute) and func.attr in names)
 
 
 def _raised(tree: ast.Module) -> Counter[str]:

@@ -2,9 +2,9 @@
 
 import ast
 import builtins
-from collections import Counter
 from collections.abc import Mapping
 
+from error_monitor.fixes.asserting import fresh, named
 from error_monitor.fixes.records import RefusedError
 
 BROAD = {"Exception", "BaseException"}
@@ -12,23 +12,20 @@ EMPTY = {"dict", "list", "set", "tuple", "frozenset", "int", "float", "str", "by
 QUIET = {"debug", "info", "warning", "warn", "error", "exception", "critical", "log", "print"}
 
 
-def check(before: ast.Module | None, after: ast.Module, kind: str, path: str) -> None:
+def check(before: ast.Module, after: ast.Module, kind: str, path: str) -> None:
     """Refuse handlers that the code did not have and that catch everything, or do nothing with this exception.
 
     Raises:
         RefusedError: The change only catches.
     """
-    known = Counter(ast.dump(one) for one in _handlers(before)) if before else Counter[str]()
-    for handler in _handlers(after):
-        if known[ast.dump(handler)]:
-            known[ast.dump(handler)] -= 1
-            continue
-        caught = _caught(handler, _aliases(after))
+    aliases = _aliases(after)
+    for handler in fresh(_handlers(before), _handlers(after)):
+        caught = _caught(handler, aliases)
         if (not caught or caught & BROAD) and not any(isinstance(node, ast.Raise) for node in ast.walk(handler)):
             raise RefusedError(4, f"{path} only catches the exception: a new handler takes everything")
         if _covers(caught, kind) and all(_quiet(one) for one in handler.body):
             raise RefusedError(4, f"{path} only catches the exception: a new handler swallows {kind}")
-    if _suppresses(after) > (_suppresses(before) if before else 0):
+    if _suppresses(after) > _suppresses(before):
         raise RefusedError(4, f"{path} only catches the exception: it suppresses it")
 
 
@@ -73,15 +70,12 @@ def _covers(caught: set[str], kind: str) -> bool:
 def _quiet(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Pass | ast.Continue | ast.Break):
         return True
-    if isinstance(statement, ast.Return):
+    if isinstance(statement, ast.Return | ast.Assign | ast.AnnAssign):
         return statement.value is None or _constant(statement.value)
-    if isinstance(statement, ast.Assign | ast.AnnAssign):
-        return statement.value is None or _constant(statement.value)
-    if isinstance(statement, ast.Expr):
-        called = statement.value.func if isinstance(statement.value, ast.Call) else None
-        name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
-        return name in QUIET or isinstance(statement.value, ast.Constant)
-    return False
+    if not isinstance(statement, ast.Expr):
+        return False
+    is_call = isinstance(statement.value, ast.Call)
+    return (is_call and named(statement.value) in QUIET) or isinstance(statement.value, ast.Constant)
 
 
 def _constant(value: ast.expr) -> bool:
@@ -95,7 +89,4 @@ def _constant(value: ast.expr) -> bool:
 
 
 def _suppresses(tree: ast.Module) -> int:
-    return sum(
-        isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "suppress"
-        for node in ast.walk(tree)
-    )
+    return sum(isinstance(node, ast.Call) and named(node) == "suppress" for node in ast.walk(tree))

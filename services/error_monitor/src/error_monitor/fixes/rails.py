@@ -46,10 +46,11 @@ def _check(answer: Answer, test: Edit, checkout: Checkout, settings: FixSettings
     _places(answer, checkout, settings)
     _secrets(edits)
     for edit in edits:
-        writing.check(checkout.text(edit.path) or "", edit.content, edit.path)
-        before, after = _tree(checkout.text(edit.path), edit.path), _tree(edit.content, edit.path)
-        if after is None:
+        text = checkout.text(edit.path) or ""
+        writing.check(text, edit.content, edit.path)
+        if not edit.content.strip():
             raise RefusedError(4, f"{edit.path} is empty: a fix does not delete files")
+        before, after = _tree(text, edit.path), _tree(edit.content, edit.path)
         if _is_test(edit.path, settings):
             weakening.check_test(before, after, edit.path)
         else:
@@ -155,11 +156,10 @@ def _is_test(path: str, settings: FixSettings) -> bool:
     return path.startswith(f"{_below(settings)[1]}/")
 
 
-def _tree(text: str | None, path: str) -> ast.Module | None:
-    if text is None or not text.strip():
-        return None
+def _tree(text: str, path: str) -> ast.Module:
+    """Parse a file; one that the commit does not have is an empty one."""
     try:
-        return ast.parse(text)
+        return ast.parse(text if text.strip() else "")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         raise RefusedError(4, f"{path} is not Python: {type(exc).__name__}") from exc
 

@@ -1,7 +1,7 @@
 """The names that a fix has no use for: processes, the environment, the interpreter's innards, pytest's own parts."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 REACHES = {
     "subprocess", "multiprocessing", "ctypes", "socket", "pty", "signal", "atexit", "gc", "inspect", "importlib",
@@ -33,7 +33,7 @@ INNARDS = {
 _BY_NAME = ENVIRONMENT | SYSTEM | INNARDS
 
 
-def found(nodes: list[ast.AST]) -> str:
+def found(nodes: Sequence[ast.AST]) -> str:
     """Name the first thing that these nodes reach for; empty without one."""
     called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     return next((said for node in nodes if (said := _reach(node, is_called=id(node) in called))), "")
