@@ -82,7 +82,7 @@ def write(run: Exposition, file: Path, voice: Voice) -> None:
     if file.suffix != ".prom":
         raise ManifestError(f"--to: {file} does not end in .prom", todo="name it so: the collector reads no other file")
     try:
-        write_to_textfile(str(file), _registry(run))
+        write_to_textfile(str(file), registry(run))
     except OSError as error:
         todo = "name a file in a folder that is there and may be written to"
         raise ManifestError(f"--to: {file} cannot be written", why=str(error.strerror), todo=todo) from None
@@ -93,7 +93,7 @@ def printed(run: Exposition) -> str:
     """Format the metrics in Prometheus's text format."""
     from prometheus_client import generate_latest
 
-    return generate_latest(_registry(run)).decode()
+    return generate_latest(registry(run)).decode()
 
 
 def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, patience: Patience | None = None) -> None:
@@ -116,7 +116,7 @@ def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, pa
         return lambda: _taken(to, delivery.send(to, method, data, wait))
 
     group = {"service": run.report.service, "target": run.report.target}  # the next run of the same replaces them
-    push_to_gateway(url, JOB, _registry(run), group, handler=handler)
+    push_to_gateway(url, JOB, registry(run), group, handler=handler)
     voice.say(f"pushed: {_extent(run)}")
 
 
@@ -170,7 +170,7 @@ def _extent(run: Exposition) -> str:
     return plural(len(run.results), "result") + (f", {left_out} left out" if left_out else "")
 
 
-def _registry(run: Exposition) -> "CollectorRegistry":
+def registry(run: Exposition) -> "CollectorRegistry":
     return collected([*_of_the_run(run), *_of_checks(run)])
 
 

@@ -117,7 +117,7 @@ async def obey(
         else:
             ended.append(f"passed: {row['text']}")
         said += [block["content"] for block in api.asked[1]["messages"][-1]["content"]]
-    await model.close()
+    await model.aclose()
     return said, ended
 
 

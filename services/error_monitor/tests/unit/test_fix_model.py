@@ -55,7 +55,7 @@ def asked(api: MessagesApi, folder: Path, **settings: str) -> tuple[str, Booked]
         try:
             return await model.answer("why?", Checkout(folder, "0" * 40), booked)
         finally:
-            await model.close()
+            await model.aclose()
 
     try:
         return f"answer, {asyncio.run(talk()).confidence}", booked

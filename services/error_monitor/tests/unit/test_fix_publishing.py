@@ -57,7 +57,7 @@ async def publish(github: GitHost, *, is_dry: bool = False) -> Any:
     except (LaterError, RefusedError, DryRunError) as exc:
         return exc
     finally:
-        await client.close()
+        await client.aclose()
 
 
 async def patiently(github: GitHost) -> Any:
@@ -146,7 +146,7 @@ def test_only_a_branch_of_its_own_is_written(github: GitHost, method: str, path:
         try:
             await client.write(method, path, content)
         finally:
-            await client.close()
+            await client.aclose()
 
     with pytest.raises(RefusedError):
         asyncio.run(write())
@@ -172,7 +172,7 @@ def test_the_archive_of_github_is_a_checkout(github: GitHost, tmp_path: Path) ->
         try:
             return await client.archive(sha)
         finally:
-            await client.close()
+            await client.aclose()
 
     with checkout.unpacked(asyncio.run(fetch()), sha, is_nested=True) as found:
         assert (found.text("src/shop/orders.py"), len(found.files)) == (shop.ORDERS, 5)

@@ -29,8 +29,7 @@ def own_frames(pattern: Mapping[str, Any], checkout: Checkout, settings: FixSett
     A path in a log only ever selects among the files of the service's sources; it is never opened by itself.
     """
     event = event_of(pattern)
-    prefix = "" if settings.folder in ("", ".") else f"{settings.folder}/"
-    roots = tuple(f"{prefix}{one}/" for one in settings.sources)
+    roots = tuple(f"{settings.prefix}{one}/" for one in settings.sources)
     sources = [path for path in checkout.files if path.endswith(".py") and path.startswith(roots)]
     frames = [frame for frame in (event.frames if event else ()) if frame.in_app]
     return [(path, frame) for frame in frames if (path := _same(frame.file, sources))]

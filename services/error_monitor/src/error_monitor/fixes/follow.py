@@ -1,5 +1,6 @@
 """The seventh rung: what became of a pull request, and whether the pattern stopped in the build that has it."""
 
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,18 +16,13 @@ async def follow(settings: FixSettings, store: FixStore, questions: FixQuestions
     rows = await questions.followed()
     if not rows or not settings.github_repository:
         return
-    github = GitHub(settings, is_dry=True)  # it only looks
-    try:
+    async with aclosing(GitHub(settings, is_dry=True)) as github:  # it only looks
         for row in rows:
-            try:
+            with suppress(LaterError, RefusedError):  # it is looked at again after the next scan
                 if row["state"] == "opened":
                     await _pulled(github, row, store)
                 else:
                     await _merged(github, row, settings, store, questions)
-            except (LaterError, RefusedError):
-                continue  # it is looked at again after the next scan
-    finally:
-        await github.close()
 
 
 async def _pulled(github: GitHub, row: Any, store: FixStore) -> None:

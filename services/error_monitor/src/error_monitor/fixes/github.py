@@ -52,7 +52,7 @@ class GitHub:
         """The owner of the repository, as a head is named."""
         return self._repository.partition("/")[0]
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close its connections."""
         await self._client.aclose()
 

@@ -145,13 +145,10 @@ class Ladder:
         await self.store.proven(owned, proof, name, is_dry=bool(fix["is_dry"]))
 
     async def _ask(self, owned: Owned, pattern: Mapping[str, Any], base: checkout.Checkout) -> Any:
-        model = Model(self.settings)
-        try:
+        async with contextlib.aclosing(Model(self.settings)) as model:
             spending = Spending(self._database, self.settings.budget, owned.fix_id, MOST_OUT)
             given = await model.answer(context.question(pattern, base, self.settings), base, spending)
-            answer = rails.compared(given, base)
-        finally:
-            await model.close()
+        answer = rails.compared(given, base)
         await self.store.passed(owned, 2, "within the budget")
         await self.store.answered(owned, answer)
         return answer
@@ -164,13 +161,10 @@ class Ladder:
         assert test is not None
         texts = [pull_request.title(fix), pull_request.body(fix, self.settings)]
         pull_request.review([test, *patch], texts, self._secrets)
-        github = GitHub(self.settings, is_dry=not self.settings.enabled)
-        try:
+        async with contextlib.aclosing(GitHub(self.settings, is_dry=not self.settings.enabled)) as github:
             number, url = await pull_request.publish(
                 github, fix, [test, *patch], self.settings, lambda: self.store.hold(owned)
             )
-        finally:
-            await github.close()
         await self.store.opened(owned, number, url)
 
     async def _later(self, owned: Owned, rung: int, reason: str) -> None:
@@ -207,26 +201,17 @@ class Ladder:
         name = deployed or self.settings.github_base
         if self.settings.clone:
             found = await checkout.resolved(self.settings.clone, name)
+        elif self.settings.github_repository:
+            async with contextlib.aclosing(GitHub(self.settings, is_dry=True)) as github:
+                found = await github.commit_id(name)
         else:
-            found = await self._asked_github(name)
+            raise RefusedError(1, "no repository is set up: set ERROR_MONITOR_FIX_CLONE or GITHUB_REPOSITORY")
         if not found:
             raise RefusedError(1, "the deployed commit is not in the repository")
         return found
 
-    async def _asked_github(self, name: str) -> str | None:
-        if not self.settings.github_repository:
-            raise RefusedError(1, "no repository is set up: set ERROR_MONITOR_FIX_CLONE or GITHUB_REPOSITORY")
-        github = GitHub(self.settings, is_dry=True)
-        try:
-            return await github.commit_id(name)
-        finally:
-            await github.close()
-
     async def _archive(self, commit: str) -> bytes:
         if self.settings.clone:
             return await checkout.archived(self.settings.clone, commit)
-        github = GitHub(self.settings, is_dry=True)
-        try:
+        async with contextlib.aclosing(GitHub(self.settings, is_dry=True)) as github:
             return await github.archive(commit)
-        finally:
-            await github.close()

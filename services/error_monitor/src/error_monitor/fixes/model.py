@@ -56,7 +56,7 @@ class Model:
             http_client=anthropic.DefaultAsyncHttpxClient(verify=tls.verify(settings.api_url)),
         )
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close its connections."""
         await self._client.close()
 

@@ -82,6 +82,11 @@ class FixSettings:
     limits: Limits
 
     @property
+    def prefix(self) -> str:
+        """The service's folder as the beginning of a path from the root of the repository."""
+        return "" if self.folder in ("", ".") else f"{self.folder}/"
+
+    @property
     def missing(self) -> list[str]:
         """The variables without which no fix can be tried."""
         wanted = {

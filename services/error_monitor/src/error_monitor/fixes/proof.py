@@ -38,13 +38,15 @@ class Proving:
 
     async def _decide(self, runs: list[Outcome], answer: Answer, pattern: Mapping[str, Any]) -> None:
         assert answer.test is not None
-        await self._red(runs, [answer.test], pattern["fingerprint"])
+        both = [answer.test, *answer.patch]
+        await self._red(runs, answer.test, pattern["fingerprint"])
         for number in range(GREEN_RUNS):
-            await self._green(runs, answer, number + 1)
-        await self._suite(runs, _all(answer), answer)
+            await self._green(runs, both, number + 1)
+        await self._suite(runs, both)
+        self._covered(runs[-1], answer)
 
-    async def _red(self, runs: list[Outcome], test: Sequence[Edit], fingerprint: str) -> None:
-        found = await self._run(runs, "new test on the base", test, test[0].path)
+    async def _red(self, runs: list[Outcome], test: Edit, fingerprint: str) -> None:
+        found = await self._run(runs, "new test on the base", [test], test.path)
         if found.problem:
             raise RefusedError(5, f"the new test on the base: {found.problem}")
         if not found.tests:
@@ -54,11 +56,8 @@ class Proving:
         if fingerprint not in found.fingerprints:
             raise RefusedError(5, "the new test fails on the base for another reason than the pattern")
 
-    async def _green(self, runs: list[Outcome], answer: Answer, number: int) -> None:
-        assert answer.test is not None
-        found = await self._run(
-            runs, f"new test with the patch, {number} of {GREEN_RUNS}", _all(answer), answer.test.path
-        )
+    async def _green(self, runs: list[Outcome], both: Sequence[Edit], number: int) -> None:
+        found = await self._run(runs, f"new test with the patch, {number} of {GREEN_RUNS}", both, both[0].path)
         if found.problem:
             raise RefusedError(5, f"the new test with the patch: {found.problem}")
         wanted = set(runs[0].tests)
@@ -72,7 +71,7 @@ class Proving:
         if found.exit_code:
             raise RefusedError(5, f"no test fails with the patch, but the run ends with code {found.exit_code}{again}")
 
-    async def _suite(self, runs: list[Outcome], both: Sequence[Edit], answer: Answer) -> None:
+    async def _suite(self, runs: list[Outcome], both: Sequence[Edit]) -> None:
         before = await self._run(runs, "whole suite on the base", [], "")
         after = await self._run(runs, "whole suite with the patch", both, "")
         for found in (before, after):
@@ -85,7 +84,6 @@ class Proving:
         lost = before.having("passed") - after.having("passed")
         if lost or len(after.having("passed")) < len(before.having("passed")) + len(runs[0].tests):
             raise RefusedError(5, f"fewer tests than before pass: {len(lost)} are gone")
-        self._covered(after, answer)
 
     def _covered(self, after: Outcome, answer: Answer) -> None:
         for edit in answer.patch:
@@ -97,25 +95,14 @@ class Proving:
                 raise RefusedError(5, f"no test executes line {min(missed)} of {edit.path}, which the patch changes")
 
     async def _run(self, runs: list[Outcome], name: str, edits: Sequence[Edit], only: str) -> Outcome:
-        folder = self.settings.folder
-        prefix = "" if folder in ("", ".") else f"{folder}/"
+        prefix = self.settings.prefix
         chosen = [only.removeprefix(prefix)] if only else []
+        testbay = ["python", "-m", "testbay", "run", self.settings.service, "--engine", "embedded", "--"]
         order = Order(
             base=self.checkout.root,
             edits=edits,
-            argv=[
-                "python",
-                "-m",
-                "testbay",
-                "run",
-                self.settings.service,
-                "--engine",
-                "embedded",
-                "--",
-                *_PLAIN,
-                *chosen,
-            ],
-            folder=folder,
+            argv=[*testbay, *_PLAIN, *chosen],
+            folder=self.settings.folder,
             env={
                 "PYTHONPATH": ":".join(f"/jail/checkout/{prefix}{one}" for one in self.settings.sources),
                 "TESTBAY_LLM": "replay",
@@ -124,8 +111,3 @@ class Proving:
         found = outcome(name, await self.jail.run(order), prefix)
         runs.append(found)
         return found
-
-
-def _all(answer: Answer) -> list[Edit]:
-    assert answer.test is not None
-    return [answer.test, *answer.patch]

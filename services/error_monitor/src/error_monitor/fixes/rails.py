@@ -102,7 +102,7 @@ def _places(answer: Answer, checkout: Checkout, settings: FixSettings) -> None:
     changed = 0
     for edit in answer.patch:
         before = checkout.text(edit.path)
-        if not any(edit.path.startswith(f"{one}/") for one in sources):
+        if not edit.path.startswith(tuple(f"{one}/" for one in sources)):
             raise RefusedError(4, f"{_harmless(edit.path)} is outside the sources of the service")
         if before is None:
             raise RefusedError(4, f"{edit.path} is not in the commit: the patch is for another base")
@@ -148,8 +148,7 @@ def _secrets(edits: list[Edit]) -> None:
 
 
 def _below(settings: FixSettings) -> tuple[list[str], str]:
-    prefix = "" if settings.folder in ("", ".") else f"{settings.folder}/"
-    return [f"{prefix}{one}" for one in settings.sources], f"{prefix}{settings.tests}"
+    return [f"{settings.prefix}{one}" for one in settings.sources], f"{settings.prefix}{settings.tests}"
 
 
 def _is_test(path: str, settings: FixSettings) -> bool:
