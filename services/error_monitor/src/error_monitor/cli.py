@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from error_monitor import __version__, cli_read, cli_serve
+from error_monitor.settings import SettingsError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,6 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = int(args.run(args))
         sys.stdout.flush()
+    except SettingsError as exc:
+        sys.stderr.writelines(f"error-monitor: {line}\n" for line in str(exc).splitlines())
+        return 2
     except OSError as exc:
         sys.stderr.write(f"error-monitor: {exc.filename or 'standard output'}: {exc.strerror or exc}\n")
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - what is still to be written fails once more at the exit

@@ -5,11 +5,12 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from error_monitor.reading.text import packed
-from error_monitor.settings import Settings, SettingsError
+from error_monitor.settings import Settings
 
 
 def add(commands: Any) -> None:
@@ -65,21 +66,14 @@ def _serve(args: argparse.Namespace) -> int:
 
     gc.freeze()
     gc.enable()
-    try:
-        app = create_app()
-    except SettingsError as exc:
-        return _refused(exc)
-    uvicorn.run(app, host=args.host, port=args.port, log_config=None, access_log=False, ws="none")
+    uvicorn.run(create_app(), host=args.host, port=args.port, log_config=None, access_log=False, ws="none")
     return 0
 
 
 def _scan(_: argparse.Namespace) -> int:
-    try:
-        settings = Settings.from_env()
-        settings.check_scanning()
-    except SettingsError as exc:
-        return _refused(exc)
-    return _print_result(asyncio.run(_once(settings, None)))
+    settings = Settings.from_env()
+    settings.check_scanning()
+    return _print_result(asyncio.run(_once(settings, None, "")))
 
 
 def _import(args: argparse.Namespace) -> int:
@@ -88,23 +82,13 @@ def _import(args: argparse.Namespace) -> int:
         return _say(f"error-monitor import: no such file: {', '.join(missing)}", 2)
     if why := next(filter(None, map(packed, args.files)), ""):
         return _say(f"error-monitor import: {why}", 2)
-    try:
-        settings = Settings.from_env()
-        settings.check_database()
-    except SettingsError as exc:
-        return _refused(exc)
-    return _print_result(asyncio.run(_once(settings, args)))
+    return _print_result(asyncio.run(_once(_with_database(), args.files, args.service)))
 
 
 def _report(args: argparse.Namespace) -> int:
     from error_monitor.report import as_json, report
 
-    try:
-        settings = Settings.from_env()
-        settings.check_database()
-    except SettingsError as exc:
-        return _refused(exc)
-    work = report(settings, args.severity or ["critical", "high"], args.quiet_after_s)
+    work = report(_with_database(), args.severity or ["critical", "high"], args.quiet_after_s)
     found = asyncio.run(_safely(work))
     if "failed" in found:
         return _print_result(found)
@@ -115,20 +99,21 @@ def _report(args: argparse.Namespace) -> int:
 def _migrate(_: argparse.Namespace) -> int:
     from error_monitor.migrate import migrate
 
-    try:
-        settings = Settings.from_env()
-        settings.check_database()
-    except SettingsError as exc:
-        return _refused(exc)
-    return _print_result(asyncio.run(_safely(migrate(settings))))
+    return _print_result(asyncio.run(_safely(migrate(_with_database()))))
 
 
-async def _once(settings: Settings, files: argparse.Namespace | None) -> dict[str, Any]:
+def _with_database() -> Settings:
+    settings = Settings.from_env()
+    settings.check_database()
+    return settings
+
+
+async def _once(settings: Settings, files: Sequence[Path] | None, service: str) -> dict[str, Any]:
     from error_monitor import logs
     from error_monitor.scanning.once import scan_once
 
     logs.configure(settings.log_level)
-    return await _safely(scan_once(settings, files.files if files else None, files.service if files else ""))
+    return await _safely(scan_once(settings, files, service))
 
 
 async def _safely(work: Any) -> dict[str, Any]:
@@ -152,10 +137,6 @@ def _print_result(found: dict[str, Any]) -> int:
         return _say(f"error-monitor: {found['failed']}", 1)
     sys.stdout.write(json.dumps(found, default=str) + "\n")
     return 3 if found.get("errors") else 0
-
-
-def _refused(exc: SettingsError) -> int:
-    return _say("\n".join(f"error-monitor: {line}" for line in str(exc).splitlines()), 2)
 
 
 def _say(text: str, code: int) -> int:
