@@ -1,7 +1,8 @@
 """Every write of a scan. Events and the cursor behind them are one transaction, and each proves its fence."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -77,8 +78,7 @@ class Store:
             CursorMovedError: Another reader was here.
         """
         cursor = step.cursor
-        async with self._database.pool.connection() as connection, connection.transaction():
-            await prove(connection, writer)
+        async with self._proven(writer) as connection:
             moved = await connection.execute(
                 CURSOR,
                 {
@@ -117,8 +117,7 @@ class Store:
 
     async def begin_scan(self, writer: Writer, trigger: str) -> int:
         """A scan has begun; its number."""
-        async with self._database.pool.connection() as connection, connection.transaction():
-            await prove(connection, writer)
+        async with self._proven(writer) as connection:
             made = await connection.execute(
                 """INSERT INTO error_monitor.scans (monitor, instance, fence, trigger, started_at)
                    VALUES (%s, %s, %s, %s, now()) RETURNING scan_id""",
@@ -130,8 +129,7 @@ class Store:
 
     async def end_scan(self, writer: Writer, scan_id: int, errors: dict[str, str], *, is_complete: bool) -> DictRow:
         """A scan has ended; its row."""
-        async with self._database.pool.connection() as connection, connection.transaction():
-            await prove(connection, writer)
+        async with self._proven(writer) as connection:
             ended = await connection.execute(
                 """UPDATE error_monitor.scans SET finished_at = now(), errors = %s, is_complete = %s
                    WHERE scan_id = %s RETURNING *""",
@@ -155,8 +153,7 @@ class Store:
 
     async def source_answered(self, writer: Writer, source: str) -> None:
         """A source is well."""
-        async with self._database.pool.connection() as connection, connection.transaction():
-            await prove(connection, writer)
+        async with self._proven(writer) as connection:
             await connection.execute(
                 """INSERT INTO error_monitor.sources (monitor, source, ok_at) VALUES (%s, %s, now())
                    ON CONFLICT (monitor, source) DO UPDATE
@@ -166,8 +163,7 @@ class Store:
 
     async def source_failed(self, writer: Writer, source: str, error: str, backoff_s: float) -> None:
         """A source gave no answer: it is asked again after a pause that doubles, up to a quarter of an hour."""
-        async with self._database.pool.connection() as connection, connection.transaction():
-            await prove(connection, writer)
+        async with self._proven(writer) as connection:
             await connection.execute(
                 """INSERT INTO error_monitor.sources AS known (monitor, source, failures, error, failed_at, next_try_at)
                    VALUES (%(monitor)s, %(source)s, 1, %(error)s, now(), now() + make_interval(secs => %(pause)s))
@@ -176,6 +172,13 @@ class Store:
                            secs => least(900, %(pause)s * power(2, least(known.failures, 12))))""",
                 {"monitor": writer.monitor, "source": source, "error": storable(error)[:500], "pause": backoff_s},
             )
+
+    @asynccontextmanager
+    async def _proven(self, writer: Writer) -> AsyncIterator[Connection]:
+        """Open a transaction in which no other instance takes over the lease."""
+        async with self._database.pool.connection() as connection, connection.transaction():
+            await prove(connection, writer)
+            yield connection
 
     async def _add(self, connection: Connection, source: str, seen: Sequence[Seen]) -> int:
         patterns, occurrences = rows(source, seen)
