@@ -6,11 +6,9 @@ from error_monitor.reading.crashtable import ROWS, Crash
 from error_monitor.reading.event import Failure, Frame
 from error_monitor.reading.headers import Header
 from error_monitor.reading.levels import level_of
+from error_monitor.reading.tables import by_first
 
-BY_FIRST = {
-    char: tuple(row for row in ROWS if char in row.first)
-    for char in sorted({char for row in ROWS for char in row.first})
-}
+BY_FIRST = by_first(ROWS)
 
 
 def begun(text: str) -> Crash | None:

@@ -1,6 +1,7 @@
 """A row for each crash that runtimes, tools and kernels print without a level."""
 
 import re
+import string
 from dataclasses import dataclass
 
 NEVER = re.compile(r"(?!)")
@@ -50,7 +51,7 @@ def _row(  # how a row of the table is written
 
 
 FIELD = r"\s*(?:{})\s*[:=] ?"
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+LETTERS = string.ascii_letters + "_"
 PLACE = r"(?P<file>[^\s():]+):(?P<line>\d+)"
 ROWS = (
     _row(

@@ -4,12 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from error_monitor.reading.levels import LETTERS
+from error_monitor.reading.tables import DIGITS, LOWER, UPPER, by_first
+
 PHP_LOGGER = "PHP"
-LETTERS = {
-    "T": "debug", "D": "debug", "V": "debug", "I": "info", "N": "info", "A": "info", "W": "warning", "E": "error",
-    "F": "critical", "C": "critical", "P": "critical",
-}  # fmt: skip
-"""A level's first letter, where a row has no table of its own."""
 DEATH, NOISE = {"": "critical"}, {"": "info"}
 FAULT = {"": "error"}
 ERLANG_LEVELS = {"I": "info", "P": "info", "W": "warning", "": "error"}
@@ -37,7 +35,6 @@ def _row(name: str, first: str, pattern: str, levels: Mapping[str, str] = LETTER
     return Dialect(name, first, re.compile(pattern), levels, needs)
 
 
-DIGITS, LOWER, UPPER = "0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ANY = DIGITS + LOWER + UPPER + "_./"
 ROWS = (
     _row(
@@ -234,9 +231,7 @@ ROWS = (
         {"e": "error", "FAILED": "error", "f": "critical", "F": "critical", "w": "warning", "W": "warning", "": "info"},
     ),
 )
-BY_FIRST = {
-    char: tuple(row for row in ROWS if char in row.first) for char in {char for row in ROWS for char in row.first}
-}
+BY_FIRST = by_first(ROWS)
 CAUSE = re.compile(r"(?:^|\s)(?:err|error)=(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s\"'=]+))(?=\s|$)")
 """The error itself, beside the message of a Go logger."""
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?= [\w./-]+=|\s*$)')

@@ -8,8 +8,9 @@ from typing import Any
 
 from error_monitor.reading import foreign, tracebacks
 from error_monitor.reading.dialects import with_cause
+from error_monitor.reading.event import LEVELS as LEVEL_NAMES
 from error_monitor.reading.event import Failure
-from error_monitor.reading.levels import LETTERS, level_named
+from error_monitor.reading.levels import LETTERS, SYSLOG, level_named
 from error_monitor.reading.line import Line
 from error_monitor.reading.structured import failure_of
 from error_monitor.reading.text import clean, pieces
@@ -50,8 +51,7 @@ REASONS = ("reason", "detail")
 """What a record says beside them that has no message."""
 DOCKER = {"log", "stream", "time", "attrs"}
 """The fields of Docker's own files; Fluent Bit has more, and takes the newlines off."""
-PRIORITIES = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
-NEXTCLOUD = ("debug", "info", "warning", "error", "critical", *PRIORITIES[5:])
+NEXTCLOUD = (*LEVEL_NAMES, *SYSLOG[5:])
 TIMED = re.compile(r"(?i)time|date|^ts?$|_ts$|created|seen$|^instant$")
 NESTED = 3
 COLOURS = re.compile(r"\\u001b\[[0-9;]*m")
@@ -102,7 +102,7 @@ def journald(line: Line, found: Mapping[str, Any]) -> None:
     priority = str(found.get("PRIORITY", ""))
     # Docker and Podman put the same one before all of stderr.
     is_own = priority in set("01234567") and "CONTAINER_NAME" not in found
-    line.level = PRIORITIES[int(priority)] if is_own else None
+    line.level = SYSLOG[int(priority)] if is_own else None
     line.service = _first(found, ("SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT"))
     line.worker = _first(found, ("_PID", "SYSLOG_PID"))
     line.stream += f"/{line.service}/{line.worker}"
@@ -184,10 +184,10 @@ def _as_usual(found: dict[str, Any]) -> dict[str, Any]:
 
 def _level(flat: Mapping[str, Any]) -> str | None:
     """The level by its name or number. GELF counts as syslog does; MongoDB writes a letter."""
-    if isinstance(number := flat.get("level"), int) and 0 <= number < len(PRIORITIES):
-        return (NEXTCLOUD if "reqId" in flat else PRIORITIES)[number]
+    if isinstance(number := flat.get("level"), int) and 0 <= number < len(SYSLOG):
+        return (NEXTCLOUD if "reqId" in flat else SYSLOG)[number]
     if isinstance(number := flat.get("severityLevel"), int) and 0 <= number <= 4:  # Application Insights'
-        return ("debug", "info", "warning", "error", "critical")[number]
+        return LEVEL_NAMES[number]
     if "msg" in flat and "ctx" in flat and isinstance(letter := flat.get("s"), str):
         return LETTERS.get(letter[:1])
     if isinstance(status := flat.get("status"), int) and status < 500 and "level" not in flat:
@@ -206,7 +206,7 @@ def _failed(flat: Mapping[str, Any]) -> bool:
 def _severity(number: Any) -> str | None:
     """OpenTelemetry's number, which may stand without its text."""
     is_one = isinstance(number, int) and 1 <= number <= 24
-    return ("debug", "debug", "info", "warning", "error", "critical")[(number - 1) // 4] if is_one else None
+    return ("debug", *LEVEL_NAMES)[(number - 1) // 4] if is_one else None
 
 
 def _timed(flat: Mapping[str, Any]) -> str | None:
