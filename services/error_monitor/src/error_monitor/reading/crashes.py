@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from error_monitor.reading.crashtable import ROWS, Crash
-from error_monitor.reading.event import Failure, Frame
+from error_monitor.reading.event import Failure, Frame, called
 from error_monitor.reading.headers import Header
 from error_monitor.reading.levels import level_of
 from error_monitor.reading.tables import by_first
@@ -52,5 +52,4 @@ def _frame(row: Crash, groups: Mapping[str, str | None]) -> Frame | None:
     if not (file or function):
         return None
     own = not (row.library.search(file) or row.library.search(function))
-    line = groups.get("line")
-    return Frame(file=file, function=function, line=int(line[:9]) if line else None, in_app=own)
+    return called(file, function, groups.get("line"), own=own)

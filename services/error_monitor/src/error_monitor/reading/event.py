@@ -17,6 +17,11 @@ class Frame:
     """The line of source that the traceback shows."""
 
 
+def called(file: str, function: str, line: str | None, *, own: bool) -> Frame:
+    """A frame of a call as it was printed; a hostile line number is cut."""
+    return Frame(file=file, function=function, line=int(line[:9]) if line else None, in_app=own)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
     """One exception as a traceback prints it, innermost frame last."""

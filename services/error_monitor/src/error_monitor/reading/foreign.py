@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from error_monitor.reading import languages, runtimes, tracebacks
-from error_monitor.reading.event import Failure, Frame
+from error_monitor.reading.event import Failure, Frame, called
 
 NAMED = re.compile(
     r"(?:Exception in thread \"[^\"]*\" |(?:error: )?Uncaught (?:\(in promise\) )?|Unhandled )?"
@@ -147,7 +147,7 @@ def _frame(text: str) -> Frame | None:
         return languages.dotnet(text)
     function, file = found["function"] or "", found["file"]
     own = file not in GENERATED and not LIBRARY.search(function) and not LIBRARY.search(file)
-    return Frame(file=file, function=function, line=int(found["line"]) if found["line"] else None, in_app=own)
+    return called(file, function, found["line"], own=own)
 
 
 def _rust(lines: Sequence[str]) -> Failure | None:
@@ -156,12 +156,7 @@ def _rust(lines: Sequence[str]) -> Failure | None:
     if panic is None:
         return None
     frames = [
-        Frame(
-            file=where["file"],
-            function=who["function"],
-            line=int(where["line"]),
-            in_app=not LIBRARY.search(where["file"]),
-        )
+        called(where["file"], who["function"], where["line"], own=not LIBRARY.search(where["file"]))
         for call, place in pairwise(lines)
         if (where := RUST_PLACE.match(place)) and (who := RUST_CALL.match(call))
     ]
@@ -175,12 +170,7 @@ def _gin(lines: Sequence[str]) -> Failure | None:
     if not first or not any(GIN.search(text) for text in lines[:3]):
         return None
     frames = [
-        Frame(
-            file=where["file"],
-            function=call.strip().partition(":")[0],
-            line=int(where["line"]),
-            in_app=not LIBRARY.search(where["file"]),
-        )
+        called(where["file"], call.strip().partition(":")[0], where["line"], own=not LIBRARY.search(where["file"]))
         for place, call in pairwise(lines[first:])
         if (where := GIN_PLACE.match(place))
     ]
@@ -195,6 +185,6 @@ def _go(lines: Sequence[str]) -> list[Frame]:
         if where and who:
             function = who["function"] or who["plain"]
             own = not LIBRARY.search(where["file"]) and not LIBRARY.search(function)
-            frames.append(Frame(file=where["file"], function=function, line=int(where["line"]), in_app=own))
+            frames.append(called(where["file"], function, where["line"], own=own))
     panicked = max((at + 1 for at, frame in enumerate(frames) if frame.function == "panic"), default=0)
     return frames[panicked:]  # above stand the handlers that caught it

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from error_monitor.reading.event import Failure, Frame
+from error_monitor.reading.event import Failure, Frame, called
 
 PLACE = (
     r"(?:(?P<file>(?:[A-Za-z]:)?[\w./\\@+~-]*\w\.[A-Za-z]\w{0,6})(?::|\(|\"?,? line )(?P<line>\d{1,7})"
@@ -40,5 +40,4 @@ def read(lines: Sequence[str]) -> Failure | None:
 
 def _frame(found: re.Match[str]) -> Frame:
     file, line = found["file"] or found["where"], found["line"] or found["number"]
-    own = not LIBRARY.search(file)
-    return Frame(file=file, function=found["function"] or found["called"] or "", line=int(line), in_app=own)
+    return called(file, found["function"] or found["called"] or "", line, own=not LIBRARY.search(file))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from error_monitor.reading.event import Failure, Frame
+from error_monitor.reading.event import Failure, Frame, called
 
 PHP = {
     "Uncaught ": re.compile(
@@ -65,7 +65,7 @@ def dotnet(text: str) -> Frame | None:
     if found is None:
         return None
     function, file = found["function"], found["file"]
-    return _frame(file or "", function, found["line"], own=bool(file) and not LIBRARY.search(function))
+    return called(file or "", function, found["line"], own=bool(file) and not LIBRARY.search(function))
 
 
 def _php(lines: Sequence[str]) -> Failure | None:
@@ -84,7 +84,7 @@ def _php_frames(file: str, line: str, lines: Sequence[str]) -> tuple[Frame, ...]
     places = [(file, line), *((call["file"], call["line"]) for call in calls)]
     names = [call["function"] or "{main}" for call in calls] or ["{main}"]
     frames = [
-        _frame(place, name.replace("\\\\", "\\"), number, own=not LIBRARY.search(place))
+        called(place, name.replace("\\\\", "\\"), number, own=not LIBRARY.search(place))
         for (place, number), name in zip(places, names, strict=False)
         if place
     ]
@@ -116,7 +116,7 @@ def _ruby(lines: Sequence[str]) -> Failure | None:
 def _ruby_frames(lines: Sequence[str]) -> tuple[Frame, ...]:
     calls = [call for text in lines if (call := RUBY_CALL.match(text))]
     return tuple(
-        _frame(call["file"], call["function"], call["line"], own=not LIBRARY.search(call["file"]))
+        called(call["file"], call["function"], call["line"], own=not LIBRARY.search(call["file"]))
         for call in reversed(calls)
     )
 
@@ -127,7 +127,7 @@ def _elixir(lines: Sequence[str]) -> Failure | None:
         return None
     calls = [call for text in lines if (call := ELIXIR_CALL.match(text))]
     frames = [
-        _frame(call["file"], call["function"], call["line"], own=not LIBRARY.search(call["app"] or ""))
+        called(call["file"], call["function"], call["line"], own=not LIBRARY.search(call["app"] or ""))
         for call in calls
     ]
     return Failure(type=found["type"], message=found["message"], frames=tuple(reversed(frames)))
@@ -139,7 +139,3 @@ def _cpp(lines: Sequence[str]) -> Failure | None:
         return None
     said = lines[1].strip() if len(lines) > 1 else ""
     return Failure(type=found["type"], message=said.removeprefix("what():").strip() if said[:1] == "w" else "")
-
-
-def _frame(file: str, function: str, line: str | None, *, own: bool) -> Frame:
-    return Frame(file=file, function=function, line=int(line[:9]) if line else None, in_app=own)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from error_monitor.reading import tracebacks
-from error_monitor.reading.event import Failure, Frame
+from error_monitor.reading.event import Failure, Frame, called
 
 PERL = re.compile(
     r"(?!Use(?:less use)? of |Odd number of |Deep recursion |Wide character |Subroutine \S+ redefined|Name \"|\"my\" "
@@ -100,5 +100,4 @@ def _crashed(lines: Sequence[str]) -> Failure | None:
 
 
 def _frame(place: re.Match[str], function: str) -> Frame:
-    own = not LIBRARY.search(place["file"])
-    return Frame(file=place["file"], function=function, line=int(place["line"][:9]), in_app=own)
+    return called(place["file"], function, place["line"], own=not LIBRARY.search(place["file"]))

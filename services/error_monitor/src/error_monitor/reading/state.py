@@ -1,6 +1,7 @@
 """The state that a reader keeps between two scans: the open lines, redacted and bounded."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from error_monitor.reading.headers import header_of
@@ -11,21 +12,8 @@ from error_monitor.redaction import redact
 CHARS = 40_000
 NAME_CHARS = 300
 ROW_CHARS = 60
-FIELDS = (
-    "text",
-    "stream",
-    "level",
-    "time",
-    "logger",
-    "service",
-    "worker",
-    "request_id",
-    "stamped",
-    "partial",
-    "joined",
-    "part",
-    "whole",
-)
+# The numbers are bounded, the other parts of a text are lines by now, and what carries an exception is complete.
+FIELDS = tuple(one.name for one in fields(Line) if one.name not in ("numbers", "rest", "exception"))
 
 
 def kept(joiners: Mapping[str, Joiner]) -> list[dict[str, Any]]:
