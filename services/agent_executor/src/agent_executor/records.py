@@ -88,34 +88,6 @@ class TaskAccepted(BaseModel):
     stream_url: str
 
 
-class Job(BaseModel):
-    """A jobs row."""
-
-    job_id: str
-    trace_id: str
-    agent_id: UUID | None
-    state: str
-    agent_definition: dict[str, Any]
-    input_payload: dict[str, Any]
-    result: dict[str, Any] | None
-    error: dict[str, Any] | None
-    attempts: int
-    stream_sequence: int | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    announced_at: datetime | None
-
-    @property
-    def is_final(self) -> bool:
-        """Return whether the outcome can change no more."""
-        return self.state in FINAL_STATES
-
-    def outcome(self) -> dict[str, Any]:
-        """The end of the job, as its last stream event and its status event tell it."""
-        return {"state": self.state, "result": self.result, "error": self.error}
-
-
 class JobView(BaseModel):
     """The answer to GET /api/tasks/{job_id}."""
 
@@ -129,3 +101,21 @@ class JobView(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class Job(JobView):
+    """A jobs row."""
+
+    agent_definition: dict[str, Any]
+    input_payload: dict[str, Any]
+    stream_sequence: int | None
+    announced_at: datetime | None
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether the outcome can change no more."""
+        return self.state in FINAL_STATES
+
+    def outcome(self) -> dict[str, Any]:
+        """The end of the job, as its last stream event and its status event tell it."""
+        return {"state": self.state, "result": self.result, "error": self.error}

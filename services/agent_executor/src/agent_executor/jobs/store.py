@@ -1,7 +1,7 @@
 """Every statement about jobs and agents. What it promises holds between many processes, not only within one."""
 
 # ruff: noqa: S608 -- the only text put into a statement is the two column lists below
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -20,10 +20,13 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._db = database
 
+    async def _job(self, query: LiteralString, params: tuple[Any, ...] | dict[str, Any]) -> Job | None:
+        row = await self._db.fetch_one(query, params)
+        return Job.model_validate(row) if row else None
+
     async def get_job(self, job_id: str) -> Job | None:
         """One job, or None."""
-        row = await self._db.fetch_one(f"SELECT {JOB} FROM jobs WHERE job_id = %s", (job_id,))
-        return Job.model_validate(row) if row else None
+        return await self._job(f"SELECT {JOB} FROM jobs WHERE job_id = %s", (job_id,))
 
     async def accept(self, data: ExecuteData, *, agent_id: UUID | None) -> tuple[Job, bool]:
         """Queue a task whose event is still to be sent; (the job, whether it is new).
@@ -60,7 +63,7 @@ class Store:
 
     async def claim(self, job_id: str, *, owner: UUID, lease_s: float) -> Job | None:
         """Take the job's lease; None while another owner's lease holds or when the job is final."""
-        row = await self._db.fetch_one(
+        return await self._job(
             f"""UPDATE jobs SET state = 'running', owner = %(owner)s,
                     lease_until = now() + make_interval(secs => %(lease)s),
                     attempts = attempts + (owner IS DISTINCT FROM %(owner)s)::int,
@@ -70,7 +73,6 @@ class Store:
                 RETURNING {JOB}""",
             {"job": job_id, "owner": owner, "lease": lease_s},
         )
-        return Job.model_validate(row) if row else None
 
     async def renew(self, job_id: str, *, owner: UUID, lease_s: float) -> bool:
         """Keep the lease; False when somebody else has it now."""
@@ -93,17 +95,16 @@ class Store:
         self, job_id: str, *, owner: UUID, result: dict[str, Any] | None, error: dict[str, Any] | None
     ) -> Job | None:
         """Make the job final, once: None unless `owner` still holds its lease."""
-        row = await self._db.fetch_one(
+        return await self._job(
             f"""UPDATE jobs SET state = %s, result = %s, error = %s, finished_at = now(),
                     owner = NULL, lease_until = NULL
                 WHERE job_id = %s AND owner = %s AND state = 'running' RETURNING {JOB}""",
             ("failed" if error else "completed", result and Jsonb(result), error and Jsonb(error), job_id, owner),
         )
-        return Job.model_validate(row) if row else None
 
     async def refuse(self, job_id: str, trace_id: str, error: dict[str, Any], *, sequence: int) -> Job | None:
         """Record the failed job of an invalid event; None when the job_id belongs to another message."""
-        row = await self._db.fetch_one(
+        return await self._job(
             f"""INSERT INTO jobs (job_id, trace_id, state, agent_definition, input_payload, error,
                     stream_sequence, event_sent_at, finished_at)
                 VALUES (%s, %s, 'failed', '{{}}', '{{}}', %s, %s, now(), now())
@@ -112,7 +113,6 @@ class Store:
                 RETURNING {JOB}""",
             (job_id, trace_id, Jsonb(error), sequence),
         )
-        return Job.model_validate(row) if row else None
 
     async def announced(self, job_id: str) -> None:
         """The final event is in the status stream."""
