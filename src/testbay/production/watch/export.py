@@ -70,21 +70,25 @@ def entries(db: sqlite3.Connection, now: float) -> list[Entry]:
     for target in sorted({_target(series) for series in numbers}):
         ours = {series: spans.get(number, {}) for series, number in numbers.items() if _target(series) == target}
         bad = _Bad.of([incident for incident in incidents if _target(incident) == target], proven)
-        made += _entries_of_spans(target, ours, bad, now)
-        running = [series for series in ours if series in current]
-        made += [
-            _line(target, at, [_outcome(one, _Span(), bad, at) for one in running]) for at in bad.turns if at > since
-        ]
+        made += _at_the_ends(target, ours, bad, now)
+        made += _at_the_turns(target, [series for series in ours if series in current], bad, since)
     return sorted((entry for entry in made if entry.outcomes), key=lambda entry: (entry.moment, entry.run_id))
 
 
-def _entries_of_spans(
+def _at_the_ends(
     target: tuple[str, str], ours: Mapping[Series, Mapping[float, _Span]], bad: "_Bad", now: float
 ) -> Iterator[Entry]:
     """Make an entry at the end of each span."""
     for start in sorted({start for by_start in ours.values() for start in by_start}):
         end = min(start + _width(start, now), now)
         yield _line(target, end, [_outcome(series, by_start.get(start), bad, end) for series, by_start in ours.items()])
+
+
+def _at_the_turns(target: tuple[str, str], running: Sequence[Series], bad: "_Bad", since: float) -> Iterator[Entry]:
+    """Make an entry at the beginning and at the end of each incident."""
+    for at in bad.turns:
+        if at > since:
+            yield _line(target, at, [_outcome(series, _Span(), bad, at) for series in running])
 
 
 def _target(of: Series | Incident) -> tuple[str, str]:

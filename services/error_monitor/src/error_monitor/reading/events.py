@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from error_monitor.reading import crashes, foreign, frames, languages, runtimes, structured, tracebacks
 from error_monitor.reading.event import Event, Failure, Frame
+from error_monitor.reading.headers import Header
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import Open
 from error_monitor.reading.times import iso, within
@@ -22,25 +23,24 @@ def made(record: Open) -> Event:
     lines = record.lines
     first = lines[0]
     failure = _failure(record)
-    header = _header(record)
+    said, header = record.header or Header(None, ""), _header(record)
     numbers = sorted({number for line in lines for number in line.numbers})
     whole = _text(lines)
     text = redact(whole)
     if failure and (text != whole or isinstance(first.exception, Failure) or len(text) >= TEXT_CHARS):
         failure = _redacted(failure)
-    block = not record.gaps
     return Event(
         first_line=numbers[0],
         last_line=numbers[-1],
-        lines=() if block else tuple(numbers),
+        lines=tuple(numbers) if record.gaps else (),
         failure=failure,
         level=record.level or "error",
         header=redact(header[:MESSAGE_CHARS]) if header is not None else None,
-        logger=_label((record.header.logger if record.header else None) or first.logger),
+        logger=_label(said.logger or first.logger),
         service=_label(first.service),
-        worker=_label(first.worker or (record.header.worker if record.header else None)),
+        worker=_label(first.worker or said.worker),
         request_id=_label(first.request_id),
-        time=iso(first.time) or iso(record.header.time if record.header else None) or within(first.text),
+        time=iso(first.time) or iso(said.time) or within(first.text),
         text=text,
         cut=failure is not None and failure.type is None and failure.message is None,
     )
@@ -78,7 +78,7 @@ def _failure(record: Open) -> Failure | None:
     lines = _inner(record)
     failure = tracebacks.read(lines) or foreign.read(lines)
     if failure and failure.type is None and record.header:
-        return _named_above(failure, record)
+        return _named_above(failure, record.header, record.lines)
     return failure
 
 
@@ -116,12 +116,11 @@ def _printed(lines: list[str]) -> Failure | None:
     return foreign.read(lines) or tracebacks.read(lines)
 
 
-def _named_above(failure: Failure, record: Open) -> Failure:
+def _named_above(failure: Failure, header: Header, lines: Sequence[Line]) -> Failure:
     """AWS Lambda prints `Type: message` before the traceback, not after it."""
-    start = next((at for at, line in enumerate(record.lines) if tracebacks.opening(line.text)), 1)
-    header = record.header
-    first = f"{header.logger}: {header.message}" if header and header.logger else header.message if header else ""
-    found = tracebacks.FAILURE.match("\n".join([first, *(line.text for line in record.lines[1:start])]))
+    start = next((at for at, line in enumerate(lines) if tracebacks.opening(line.text)), 1)
+    first = f"{header.logger}: {header.message}" if header.logger else header.message
+    found = tracebacks.FAILURE.match("\n".join([first, *(line.text for line in lines[1:start])]))
     if found is None or found["message"] is None or not tracebacks.TYPELIKE.match(found["type"]):
         return failure
     return replace(failure, type=found["type"], message=found["message"])

@@ -140,9 +140,7 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     flat = _flat(fields)
     tags = found.get("tags")
     if isinstance(tags, dict):
-        line.service = _first(tags, SERVICES) or line.service
-        line.worker = _first(tags, ("deploymentInstanceId", "deploymentId", "replicaId")) or line.worker
-        line.stream += f"/{line.service}/{line.worker}"
+        _tag(line, tags)
     line.text = _said(fields)
     own_level = _level(flat)
     line.level = own_level or line.level
@@ -155,10 +153,12 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     is_bare = not own_level  # Filebeat and Vector leave the level in the line
     wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found or is_bare or _is_record(line.text)
     line.whole = not wrapped or line.exception is not None
-    if line.whole and line.exception is None and not line.text:  # zerolog's `.Err(err).Send()`
+    if line.exception is not None:
+        return
+    if line.whole and not line.text:  # zerolog's `.Err(err).Send()`
         said = [told for names in (CAUSES, REASONS) if (told := _first(flat, names))]
         line.text = ": ".join(said) or _deep(fields, NESTED) or _listed(fields)
-    elif (line.whole or inner) and line.exception is None and line.level in ("error", "critical"):
+    elif (line.whole or inner) and line.level in ("error", "critical"):
         line.text = with_cause(line.text, _first(flat, CAUSES))
 
 
@@ -171,6 +171,13 @@ def _is_record(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and bool(_said(found)) and _level(_flat(found)) is not None
+
+
+def _tag(line: Line, tags: Mapping[str, Any]) -> None:
+    """Note the service and the instance that a collector tells of a line; they name its stream."""
+    line.service = _first(tags, SERVICES) or line.service
+    line.worker = _first(tags, ("deploymentInstanceId", "deploymentId", "replicaId")) or line.worker
+    line.stream += f"/{line.service}/{line.worker}"
 
 
 def _as_usual(found: dict[str, Any]) -> dict[str, Any]:
@@ -247,18 +254,16 @@ def _exception(flat: Mapping[str, Any], line: Line) -> str | Failure | None:
     values += [said for name in TEXTS if isinstance(said := flat.get(name), dict) and "errorType" in said]
     kind, said = _first(flat, KINDS), _first(flat, SAID) or ""
     kind = None if kind and NOTHING.match(kind) else kind
-    for value in values:
-        if text := _traceback(value):
-            return text if "Traceback (" in text or not kind else f"{text.rstrip()}\n{kind}: {said}"
-    for value in values:
-        if failure := failure_of(value):
-            return failure
-    for value in values:
-        if isinstance(value, str) and foreign.whole(value):
-            return value
-    calls = [found for value in values if isinstance(value, str) and (found := foreign.read(value.split("\n")))]
-    if calls and calls[0].frames:
-        return replace(calls[0], type=kind, message=said or with_cause(line.text, _first(flat, CAUSES)))
+    if printed := next(filter(None, map(_traceback, values)), None):
+        return printed if "Traceback (" in printed or not kind else f"{printed.rstrip()}\n{kind}: {said}"
+    if failure := next(filter(None, map(failure_of, values)), None):
+        return failure
+    texts = [value for value in values if isinstance(value, str)]
+    if whole := next(filter(foreign.whole, texts), None):
+        return whole
+    calls = next((found for text in texts if (found := foreign.read(text.split("\n")))), None)
+    if calls and calls.frames:
+        return replace(calls, type=kind, message=said or with_cause(line.text, _first(flat, CAUSES)))
     if line.level in ("warning", "error", "critical") and (begins := tracebacks.BELOW.search(line.text)):
         text, line.text = line.text[begins.start() :], line.text[: begins.start()].rstrip()
         return text

@@ -22,13 +22,11 @@ def ask(context: CheckContext, check: EnvCheck) -> Passed:
     variables = _read(context.root, check.source) if check.source else dict(context.environ)
     where = check.source or "the environment"
     named = {name: variables[name] for name in (*check.required, *check.shape) if name in variables}
-    filled = {name: value for name, value in named.items() if not _is_empty(value)}
     faults = [f"{name} is not in {where}" for name in check.required if name not in variables]
-    faults += [f"{name} is empty in {where}" for name in named if name not in filled]
-    faults += _shapeless(check.shape, filled)
+    faults += [f"{name} is empty in {where}" for name, value in named.items() if _is_empty(value)]
+    faults += _shapeless(check.shape, named)
     faults += _forbidden(check.forbid, variables if check.source else named)
-    if check.same_keys_as:
-        faults += _other_keys(context.root, check, variables)
+    faults += _other_keys(context.root, check, variables)
     if faults:
         more = f" (and {len(faults) - 1} more)" if faults[1:] else ""
         raise FoundError("fail", faults[0] + more, faults[1:])
@@ -46,7 +44,9 @@ def _is_empty(value: str) -> bool:
 
 
 def _shapeless(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    faults = {name: shapes.fault(shape, found[name]) for name, shape in expected.items() if name in found}
+    """List the values of another shape; an absent or empty one is no fault here."""
+    filled = {name: value for name, value in found.items() if name in expected and not _is_empty(value)}
+    faults = {name: shapes.fault(shape, filled[name]) for name, shape in expected.items() if name in filled}
     return [f"{name} is not a valid {expected[name]}: {why}" for name, why in faults.items() if why]
 
 
@@ -61,8 +61,8 @@ def _forbidden(words: Sequence[str], found: Mapping[str, str]) -> list[str]:
 
 def _other_keys(root: Path, check: EnvCheck, found: Mapping[str, str]) -> list[str]:
     """List the keys that only one of the two files has; an absent required one is reported elsewhere."""
-    assert check.source
-    assert check.same_keys_as
+    if not check.same_keys_as:
+        return []
     example = _read(root, check.same_keys_as)
     lacking, extra = example.keys() - found.keys() - set(check.required), found.keys() - example.keys()
     return [
