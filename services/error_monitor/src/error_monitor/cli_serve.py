@@ -118,13 +118,13 @@ async def _once(settings: Settings, files: Sequence[Path] | None, service: str) 
 
 async def _safely(work: Any) -> dict[str, Any]:
     """The result of the work, or what kept it from being done."""
-    from error_monitor.database import AWAY, NOT_MIGRATED
+    from error_monitor.database import AWAY, NO_TABLES, NOT_MIGRATED
     from error_monitor.scanning.lease import LeaseLostError
 
     try:
         found: dict[str, Any] = await work
     except NOT_MIGRATED:
-        return {"failed": "the database has no tables of this version: run `error-monitor migrate`"}
+        return {"failed": NO_TABLES}
     except LeaseLostError as exc:
         return {"failed": str(exc)}
     except AWAY as exc:

@@ -29,6 +29,7 @@ AWAY = (
     TimeoutError,
 )
 NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedColumn)
+NO_TABLES = "the database has no tables of this version: run `error-monitor migrate`"
 
 
 class Connection(psycopg.AsyncConnection[DictRow]):

@@ -1,7 +1,7 @@
 """The parts of one instance, put together."""
 
 from error_monitor import logs
-from error_monitor.database import AWAY, NOT_MIGRATED, Database
+from error_monitor.database import AWAY, NO_TABLES, NOT_MIGRATED, Database
 from error_monitor.fixes.worker import Fixer
 from error_monitor.metrics import Metrics
 from error_monitor.patterns.queries import Queries
@@ -48,7 +48,7 @@ class Monitor:
         try:
             await self.database.ping()
         except NOT_MIGRATED:
-            return "the database has no tables of this version: run `error-monitor migrate`"
+            return NO_TABLES
         except AWAY:
             return "the database is away"
         return ""

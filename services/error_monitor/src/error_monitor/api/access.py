@@ -6,13 +6,13 @@ import hmac
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
 from error_monitor import logs
-from error_monitor.database import AWAY, NOT_MIGRATED
+from error_monitor.database import AWAY, NO_TABLES, NOT_MIGRATED
 from error_monitor.monitor import Monitor
 
 PREFIX = "/error-monitor"
@@ -55,9 +55,7 @@ class Guarded(APIRoute):
                 problems = [{"at": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in exc.errors()]
                 response = _error(422, "invalid_request", "the request is not valid", problems=problems)
             except NOT_MIGRATED:
-                response = _error(
-                    503, "not_migrated", "the database has no tables of this version: run `error-monitor migrate`"
-                )
+                response = _error(503, "not_migrated", NO_TABLES)
             except AWAY as exc:
                 log.warning("database_away", error=logs.trace(exc))
                 response = _error(503, "database_away", "the database is away; the monitor goes on when it is back")
@@ -78,6 +76,17 @@ def _once_each(request: Request) -> None:
 
 def _error(status: int, code: str, message: str, **details: Any) -> Response:
     return ApiError(status, code, message, **details).response()
+
+
+def router(*checks: Callable[[Request], None]) -> APIRouter:
+    """Make a router for programs, whose callers pass these checks."""
+    dependencies = [Depends(check) for check in checks]
+    return APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"], dependencies=dependencies)
+
+
+def no_pattern(fingerprint: str) -> ApiError:
+    """Make the error of a pattern that is not there."""
+    return ApiError(404, "pattern_not_found", "there is no such pattern", fingerprint=fingerprint[:100])
 
 
 def of(request: Request) -> Monitor:

@@ -2,14 +2,13 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from error_monitor.api.access import PREFIX, ApiError, Guarded, bearer, of, reader
+from error_monitor.api.access import ApiError, bearer, no_pattern, of, reader, router
 
-reading = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(reader)])
-writing = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(bearer)])
+reading, writing = router(reader), router(bearer)
 
 
 class Asked(BaseModel):
@@ -50,7 +49,7 @@ async def generate(request: Request, asked: Asked) -> JSONResponse:
     try:
         fix_id, goes_on = await fixer.generate(asked.fingerprint)
     except LookupError as exc:
-        raise ApiError(404, "pattern_not_found", "there is no such pattern", fingerprint=asked.fingerprint) from exc
+        raise no_pattern(asked.fingerprint) from exc
     fix = await fixer.ladder.questions.fix(fix_id)
     assert fix is not None
     told = {"fix_id": fix_id, "state": fix["state"], "rung": fix["rung"], "reason": fix["reason"]}

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, model_validator
 
 from error_monitor import __version__
 from error_monitor.api import overview
-from error_monitor.api.access import PREFIX, ApiError, Guarded, bearer, of, reader
+from error_monitor.api.access import ApiError, bearer, no_pattern, of, reader, router
 from error_monitor.patterns.queries import Wanted
 from error_monitor.scanning.lease import LeaseLostError
 
@@ -30,9 +30,7 @@ Category = Literal[
 Order = Literal["new", "last_seen", "first_seen", "events", "severity"]
 Text = Annotated[str | None, Field(max_length=200, pattern=r"^[^\x00]*$")]
 
-public = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"])
-reading = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(reader)])
-writing = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(bearer)])
+public, reading, writing = router(), router(reader), router(bearer)
 
 
 class Filters(BaseModel):
@@ -150,7 +148,7 @@ async def one(request: Request, fingerprint: str) -> dict[str, Any]:
     """One pattern, with its newest minutes."""
     found = await of(request).queries.pattern(_plain(fingerprint))
     if found is None:
-        raise ApiError(404, "pattern_not_found", "there is no such pattern", fingerprint=fingerprint[:100])
+        raise no_pattern(fingerprint)
     return {**found, "occurrences": await of(request).queries.occurrences(fingerprint)}
 
 
@@ -192,7 +190,7 @@ async def judge(request: Request, fingerprint: str, verdict: Literal["resolve", 
     state = {"resolve": "resolved", "ignore": "ignored", "reopen": "open"}[verdict]
     found = await of(request).queries.set_state(_plain(fingerprint), state)
     if found is None:
-        raise ApiError(404, "pattern_not_found", "there is no such pattern", fingerprint=fingerprint[:100])
+        raise no_pattern(fingerprint)
     return dict(found)
 
 

@@ -6,7 +6,7 @@ import socket
 from uuid import UUID, uuid4
 
 from error_monitor import logs
-from error_monitor.database import AWAY, NOT_MIGRATED, Database
+from error_monitor.database import AWAY, NO_TABLES, NOT_MIGRATED, Database
 from error_monitor.metrics import Metrics
 from error_monitor.patterns.records import Writer
 from error_monitor.scanning.lease import Lease, LeaseLostError
@@ -84,7 +84,7 @@ class Loop:
             try:
                 await self._lead_or_wait()
             except NOT_MIGRATED:
-                self._fail("the database has no tables of this version: run `error-monitor migrate`")
+                self._fail(NO_TABLES)
             except LeaseLostError as exc:
                 self._fail("", f"{exc}")
             except StuckScanError as exc:
