@@ -56,7 +56,7 @@ def _folder(pid: str) -> bytes:
     return os.fsencode(os.readlink(f"/proc/{pid}/cwd"))  # noqa: PTH115 - as below
 
 
-def _usual_environ() -> dict[str, str]:
+def usual_environ() -> dict[str, str]:
     """Our variables without those of the run that we are in."""
     foreign = ("TESTBAY_", "GITHUB_", "COV", "PYTEST_")
     return {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
@@ -74,10 +74,10 @@ def haste():
 time.monotonic = lambda: clock() * haste()
 time.sleep = lambda delay_s: sleep(delay_s / haste())
 """
-WARM = Warm(*_TESTBAY, *_PYTEST, environ=_usual_environ())
+WARM = Warm(*_TESTBAY, *_PYTEST, environ=usual_environ())
 WARM_STEPS = Warm(*_TESTBAY, *_PYTEST, environ={"PATH": os.environ["PATH"]}, first=HASTE)  # in workflows
 WARM_AWS = Warm(*_TESTBAY, "boto3", "botocore.client", environ={"PYTHONPATH": os.pathsep.join(sys.path)})
-WARM_PYTEST = Warm("pytest", *_PYTEST, environ=_usual_environ())
+WARM_PYTEST = Warm("pytest", *_PYTEST, environ=usual_environ())
 
 
 class Bay:
@@ -87,7 +87,7 @@ class Bay:
         self.project = project
         self.cache = cache
         self.service = project / "services" / "shop"
-        self.environ = _usual_environ()
+        self.environ = usual_environ()
         self.environ |= {"TESTBAY_CACHE_DIR": str(cache), "TESTBAY_ENGINE": "embedded", "CI": ""}
         without = " ".join(f"-p no:{name}" for name in WITHOUT)
         self.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": without}

@@ -6,13 +6,13 @@ import shlex
 import socket
 import socketserver
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.served import running
 from tests.warm import Warm
 
 from testbay.manifest.load import load_manifest
@@ -126,7 +126,7 @@ def recording() -> type[Recording]:
 @pytest.fixture
 def listen() -> Iterator[Listen]:
     """Starts a server on a free port of loopback that holds the given conversation with whoever connects."""
-    with ExitStack() as running:
+    with ExitStack() as opened:
 
         def start(conversation: Conversation) -> int:
             class Handler(socketserver.BaseRequestHandler):
@@ -134,12 +134,7 @@ def listen() -> Iterator[Listen]:
                     with suppress(OSError):
                         conversation(self.request)
 
-            server = running.enter_context(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
-            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-            thread.start()
-            running.callback(thread.join)
-            running.callback(server.shutdown)
-            return int(server.server_address[1])
+            return opened.enter_context(running(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)))
 
         yield start
 

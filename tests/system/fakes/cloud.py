@@ -12,15 +12,16 @@ import re
 import secrets
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests import served
+from tests.served import Handler
 from tests.system.conftest import WARM_AWS, Done
+from tests.warm import ONE_OUTPUT
 
 from testbay import process
 
@@ -45,12 +46,7 @@ class Cloud:
         self.role_request: dict[str, list[str]] = {}
         self.signed_by: set[str] = set()  # the keys that Parameter Store was asked with
         self._moto_port = moto_port
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        """Where both of them answer."""
-        return f"http://127.0.0.1:{self.port}"
+        self.url = ""  # where both of them answer
 
     @property
     def aws(self) -> dict[str, str]:
@@ -90,16 +86,16 @@ class Cloud:
             body = xml.encode()
         self.faults[action] = [(status, body)] * times
 
-    def answer(self, action: str, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer(self, action: str, request: Handler, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         """A refusal that was asked for, or what the provider says."""
         self.calls.append(action)
         if refusals := self.faults.get(action):
             status, refusal = refusals.pop()
-            return status, {"Content-Type": "application/x-amz-json-1.1"}, refusal
+            return status, refusal, {"Content-Type": "application/x-amz-json-1.1"}
         if action == "token":
             query = parse_qs(urlsplit(request.path).query)
             self.token_requests.append((request.headers["Authorization"], query["audience"]))
-            return 200, {"Content-Type": "application/json"}, self.token_answer
+            return 200, self.token_answer, {"Content-Type": "application/json"}
         if key := re.search(r"Credential=(\w+)/", request.headers.get("Authorization", "")):
             self.signed_by.add(key[1])
         else:
@@ -109,46 +105,28 @@ class Cloud:
         answer = moto.getresponse()
         content = answer.read()
         moto.close()
-        return answer.status, {"Content-Type": answer.headers["Content-Type"]}, content
+        return answer.status, content, {"Content-Type": answer.headers["Content-Type"]}
 
 
-def _handler(cloud: Cloud) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(cloud: Cloud) -> type[Handler]:
+    class Answering(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            body = self.body()
             action = self.headers["X-Amz-Target"] or parse_qs(body.decode())["Action"][0]
-            self._send(*cloud.answer(action.rpartition(".")[2], self, body))
+            self.reply(*cloud.answer(action.rpartition(".")[2], self, body))
 
         def do_GET(self) -> None:
-            self._send(*cloud.answer("token", self, b""))
+            self.reply(*cloud.answer("token", self, b""))
 
-        def _send(self, status: int, headers: dict[str, str], content: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    return Handler
+    return Answering
 
 
 @contextmanager
 def serving(moto_port: int) -> Iterator[Cloud]:
     """Both providers until the end of the block, in front of a moto that runs."""
     cloud = Cloud(moto_port)
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(cloud)) as server:
-        cloud.port = server.server_port
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield cloud
-        finally:
-            server.shutdown()
-            thread.join()
+    with served.serving(_handler(cloud)) as cloud.url:
+        yield cloud
 
 
 @contextmanager
@@ -191,8 +169,7 @@ class Shop:
         """`testbay with-secrets ARGUMENTS…`; both outputs in one pipe. A variable that is empty is not set."""
         env = {name: value for name, value in (self.environ | environ).items() if value}
         argv = [sys.executable, "-m", "testbay", "with-secrets", *arguments]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(argv, cwd=self.project, env=env, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(argv, cwd=self.project, env=env, text=True, **ONE_OUTPUT)
 
     def run(self, *arguments: str, **environ: str) -> Done:
         """Run it to its end."""
@@ -203,10 +180,8 @@ class Shop:
     def type(self, script: str) -> Done:
         """A script at a shell's prompt, outside of any job."""
         env = {name: self.environ[name] for name in ("PATH", "HOME", "PYTHONPATH", "AWS_EC2_METADATA_DISABLED")}
-        argv, pipe = ["bash", "-ec", script], subprocess.PIPE
-        done = subprocess.run(
-            argv, cwd=self.project, env=env, stdout=pipe, stderr=subprocess.STDOUT, text=True, check=False
-        )
+        argv = ["bash", "-ec", script]
+        done = subprocess.run(argv, cwd=self.project, env=env, text=True, check=False, **ONE_OUTPUT)
         return Done(done.returncode, done.stdout)
 
     def python(self, code: str, **environ: str) -> Done:

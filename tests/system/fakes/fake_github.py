@@ -11,14 +11,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
-from tests.system.fakes.served import Served
+from tests.served import Handler, Served
 
 OWNER, NAME = "acme", "shop"
 TOKEN = "ghs_throwaway0123456789"
@@ -313,29 +312,19 @@ def _problem(check: Callable[[], object]) -> str:
     return ""
 
 
-def _handler(github: FakeGitHub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(github: FakeGitHub) -> type[Handler]:
+    class Answering(Handler):
         protocol_version = "HTTP/1.1"
-        wbufsize = -1  # an answer in one piece: in two, the second waits 40 ms for the first to be acknowledged
 
         def _any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = github.git(self.command, self.path, headers, body)
-            reply = reply or github.answer(self.command, self.path, headers, body)
-            self.send_response(reply.status)
-            data = reply.text.encode(errors="surrogateescape")
-            for name, value in {**reply.headers, "Content-Length": str(len(data))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
+            asked = (self.command, self.path, headers, self.body())
+            reply = github.git(*asked) or github.answer(*asked)
+            self.reply(reply.status, reply.text.encode(errors="surrogateescape"), reply.headers)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _any  # noqa: N815 - the names http.server calls
+        do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _any
 
-        def log_message(self, *_: object) -> None:
-            """What came is in `requests`."""
-
-    return Handler
+    return Answering
 
 
 class Gate:

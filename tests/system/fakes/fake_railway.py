@@ -7,12 +7,11 @@ import gzip
 import json
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 
 from graphql import GraphQLError, GraphQLSchema, build_schema, graphql_sync
-from tests.system.fakes.served import Served
+from tests.served import Handler, Served
 
 TOKEN, ACCOUNT_TOKEN = "7c1e6f2a-project-token", "9b3d8c4e-account-token"
 IDS = {"projectId": "11111111", "environmentId": "22222222", "serviceId": "33333333"}
@@ -111,23 +110,13 @@ class _Root:
         return {"edges": edges, "pageInfo": {"hasNextPage": False, "hasPreviousPage": False}}
 
 
-def _handler(railway: FakeRailway) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        wbufsize = -1
-
+def _handler(railway: FakeRailway) -> type[Handler]:
+    class Answering(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            status, text = railway.answer(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
-            packed = "gzip" in self.headers.get("accept-encoding", "")
-            content = gzip.compress(text.encode()) if packed else text.encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            if packed:
-                self.send_header("Content-Encoding", "gzip")
-            self.end_headers()
-            self.wfile.write(content)
+            status, text = railway.answer(self.path, {k.lower(): v for k, v in self.headers.items()}, self.body())
+            if "gzip" in self.headers.get("accept-encoding", ""):
+                self.reply(status, gzip.compress(text.encode()), {"Content-Encoding": "gzip"})
+            else:
+                self.reply(status, text.encode())
 
-        def log_message(self, *_: object) -> None:
-            """What came is in `asked`."""
-
-    return Handler
+    return Answering

@@ -6,11 +6,10 @@ Payloads and limits: Slack's pages on incoming webhooks, blocks and formatting; 
 import json
 import re
 import threading
-from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 
+from tests.served import Handler, Served
 from tests.system.fakes.fake_github import Fault
-from tests.system.fakes.served import Served
 
 KEY = "canaryKey0123456789XYZ"
 _LINK = re.compile(r"<(https://github\.com/acme/shop/[^|<>\s]*)\|([^|<>]+)>")
@@ -86,24 +85,15 @@ def read(text: str) -> str:
     return shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
-def _handler(slack: FakeSlack) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(slack: FakeSlack) -> type[Handler]:
+    class Answering(Handler):
         protocol_version = "HTTP/1.1"
-        wbufsize = -1
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            status, text, headers = slack.answer(self.path, self.headers.get("content-type", ""), body)
-            if not status:
+            status, text, headers = slack.answer(self.path, self.headers.get("content-type", ""), self.body())
+            if status:
+                self.reply(status, text.encode(), {"Content-Type": "text/html", **headers})
+            else:
                 self.close_connection = True
-                return
-            self.send_response(status)
-            for name, value in {"Content-Type": "text/html", **headers, "Content-Length": str(len(text))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(text.encode())
 
-        def log_message(self, *_: object) -> None:
-            """What came is in `told`."""
-
-    return Handler
+    return Answering

@@ -1,7 +1,6 @@
 """A `testbay watch` of its own process on a deployment on loopback, and the people that it tells."""
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +15,8 @@ from typing import Any, TypeVar
 
 import httpx
 from aiosmtpd.controller import Controller
-from tests.system.conftest import WARM
+from tests.system.conftest import WARM, usual_environ
+from tests.warm import ONE_OUTPUT
 
 from testbay.fixtures import eventually
 from testbay.ports import hold
@@ -37,8 +37,7 @@ class Watch:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "testbay.toml").write_text(manifest, encoding="utf-8")
         self.folder = folder
-        foreign = ("TESTBAY_", "GITHUB_", "COV", "PYTEST_")
-        self.environ = {k: v for k, v in os.environ.items() if not k.startswith(foreign)} | dict(environ)
+        self.environ = usual_environ() | dict(environ)
         self.said = ""
         self.child: subprocess.Popen[str] | None = None
 
@@ -53,15 +52,8 @@ class Watch:
         return self
 
     def popen(self, *arguments: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "testbay", *arguments],
-            cwd=self.folder,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        argv = [sys.executable, "-m", "testbay", *arguments]
+        return subprocess.Popen(argv, cwd=self.folder, env=self.environ, text=True, **ONE_OUTPUT)
 
     def call(self, *arguments: str) -> tuple[int, str]:
         """Another command in the same project."""

@@ -2,24 +2,22 @@
 
 import ensurepip
 import functools
-import http.server
 import re
 import subprocess
 import sys
 import sysconfig
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+
+from tests.served import Handler, serving
 
 _OLDER_PYTHON = re.compile(r" ; python_full_version < '[\d.]+'")  # the image's may be older than ours
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
+class _Quiet(Handler, SimpleHTTPRequestHandler):
     """Serves files, and prints nothing."""
-
-    def log_message(self, *_: object) -> None:
-        """What pip asks for is of no interest."""
 
 
 @contextmanager
@@ -32,12 +30,5 @@ def wheels(folder: Path, lock: Path) -> Iterator[str]:
     pip = next(wheel for place in kept if place for wheel in Path(place).glob("pip-*.whl"))
     argv = [sys.executable, str(pip / "pip"), "download", "--quiet", "--disable-pip-version-check", "--require-hashes"]
     subprocess.run([*argv, "--no-deps", "--dest", str(folder), "--requirement", str(wanted)], check=True)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    serving = threading.Thread(target=server.serve_forever, args=(0.01,))
-    serving.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        serving.join()
-        server.server_close()
+    with serving(functools.partial(_Quiet, directory=str(folder))) as url:
+        yield f"{url}/"

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import httpx
+from tests.served import await_answer
 from tests.system.conftest import REPOSITORY
-from tests.system.fakes.served import await_answer
 
 from testbay.fixtures import eventually
 from testbay.ports import hold

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from tests.served import await_answer
 from tests.system.conftest import REPOSITORY
 from tests.system.fakes.boxes import build, docker
-from tests.system.fakes.served import await_answer
 from tests.system.fakes.wheels import wheels
 
 from testbay.ports import hold

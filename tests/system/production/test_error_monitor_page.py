@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from selenium.webdriver.common.keys import Keys
+from tests.served import await_answer
 from tests.system.conftest import REPOSITORY
 from tests.system.fakes.browser import Browser
-from tests.system.fakes.served import await_answer
 
 from testbay.ports import hold
 

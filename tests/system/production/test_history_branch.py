@@ -2,14 +2,13 @@
 
 import base64
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.served import Handler, serving
 from tests.system.conftest import Done
 from tests.system.production.test_history import CLEAN, NOW, call, entry, report
 
@@ -218,20 +217,13 @@ def sent() -> Iterator[tuple[str, list[list[str]]]]:
     """The address of a server that knows nothing, and the credentials that each request to it had."""
     seen: list[list[str]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Unknowing(Handler):
         def do_GET(self) -> None:
             seen.append(self.headers.get_all("Authorization", []))
-            self.send_error(404)
+            self.reply(404)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", seen
-        server.shutdown()
-        thread.join()
+    with serving(Unknowing) as url:
+        yield url, seen
 
 
 @pytest.mark.parametrize("where", ["", "http://example.invalid"], ids=["there", "elsewhere"])

@@ -3,11 +3,10 @@
 import json
 import re
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.served import Handler, serving
 from tests.system.conftest import Bay
 from tests.system.fakes.fake_github import FakeGitHub
 from tests.unit.production.incidents.test_text import HOSTILE, outside_of_code
@@ -24,7 +23,7 @@ expect = [%s]
 RULES = ("status == 200", "json.ok", "json.list == 1", "text == 'x'", "headers['x-words'] == 'x'", "headers.x == 'x'")
 
 
-class Hostile(BaseHTTPRequestHandler):
+class Hostile(Handler):
     """Says everything it can in words of that sort: as keys, values, a header's value, a body that is not JSON."""
 
     def do_GET(self) -> None:
@@ -38,27 +37,20 @@ class Hostile(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body.encode())
 
-    def log_message(self, *_: object) -> None:
-        """Quietly."""
-
 
 @pytest.fixture
-def hostile() -> Iterator[int]:
-    """Its port, while it serves."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hostile) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+def hostile() -> Iterator[str]:
+    """Its address, while it serves."""
+    with serving(Hostile) as url:
+        yield url
 
 
-def test_no_answer_is_obeyed_by_github(bay: Bay, hostile: int) -> None:
+def test_no_answer_is_obeyed_by_github(bay: Bay, hostile: str) -> None:
     """Whichever part of it a condition is about: it calls nobody, links nowhere and is no HTML."""
     checks = [(path, rule) for path in ("page", "json") for rule in RULES]
     tables = [CHECK % (number, path, json.dumps(rule)) for number, (path, rule) in enumerate(checks)]
     with (bay.service / "testbay.toml").open("a", encoding="utf-8") as manifest:
-        manifest.write(f'[target.here]\nbase_url = "http://127.0.0.1:{hostile}"\n' + "".join(tables))
+        manifest.write(f'[target.here]\nbase_url = "{hostile}"\n' + "".join(tables))
     with FakeGitHub() as github:
         asked = bay.run("check", "--phase", "scheduled")
         newest = bay.report()
@@ -73,11 +65,11 @@ def test_no_answer_is_obeyed_by_github(bay: Bay, hostile: int) -> None:
         assert "<" not in re.sub(r"<details><summary>Evidence</summary>|</details>", "", live)
 
 
-def test_a_disk_that_is_full_hides_nothing(bay: Bay, hostile: int) -> None:
+def test_a_disk_that_is_full_hides_nothing(bay: Bay, hostile: str) -> None:
     """What was found is said, then that it is not kept; half a report is none."""
     tables = [CHECK % (number, "page", '"status == 200"') for number in range(12)]
     with (bay.service / "testbay.toml").open("a", encoding="utf-8") as manifest:
-        manifest.write(f'[target.here]\nbase_url = "http://127.0.0.1:{hostile}"\n' + "".join(tables))
+        manifest.write(f'[target.here]\nbase_url = "{hostile}"\n' + "".join(tables))
     done = bay.type(f"ulimit -f 1 && {sys.executable} -m testbay check --phase scheduled")  # a kilobyte
 
     assert (done.code, "Checks: 12 failed" in done.out) == (11, True)

@@ -5,16 +5,15 @@ import re
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.served import Handler, Served
 from tests.system.conftest import REPOSITORY, WARM, Done
 from tests.system.fakes.monitor import report, result
-from tests.system.fakes.served import Served
 
 from testbay.errors import ManifestError
 from testbay.output import Voice
@@ -165,21 +164,16 @@ class Gateway(Served):
     def __enter__(self) -> Self:
         gateway = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Answering(Handler):
             def do_PUT(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"])).decode()
+                body = self.body().decode()
                 gateway.authorizations.append(self.headers.get("authorization"))
                 status, said = gateway.answers.pop(0) if gateway.answers else (200, "")
                 if status == 200:
                     gateway.groups[self.path] = samples(body)
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(said.encode())
+                self.reply(status, said.encode())
 
-            def log_message(self, *_: object) -> None:
-                """What came is in `groups`."""
-
-        self.url = self.serve(Handler)
+        self.url = self.serve(Answering)
         return self
 
 

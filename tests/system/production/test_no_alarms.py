@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from tests.served import await_answer
 from tests.system.conftest import REPOSITORY, Bay
 from tests.system.fakes.monitor import Monitor
-from tests.system.fakes.served import await_answer
 
 from testbay import settings
 from testbay.manifest.checkbase import Phase

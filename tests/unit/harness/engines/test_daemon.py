@@ -4,12 +4,11 @@ import gc
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
+from tests.served import Handler, serving
 
 from testbay import settings
 from testbay.errors import EngineUnavailableError
@@ -151,19 +150,12 @@ def test_engine_that_the_sdk_cannot_reach_is_no_crash(docker: FakeDocker, tmp_pa
 def answering(docker: FakeDocker, status: int, answer: dict[str, Any]) -> Iterator[daemon.Daemon]:
     """An engine that gives every question about an image this answer."""
 
-    class Engine(BaseHTTPRequestHandler):
+    class Engine(Handler):
         def do_GET(self) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
+            self.reply(status, json.dumps(answer).encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Engine) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield daemon.find(docker.answers(context=(f"tcp://127.0.0.1:{server.server_port}", "", 0)))
-        server.shutdown()
+    with serving(Engine) as url:
+        yield daemon.find(docker.answers(context=(url.replace("http:", "tcp:"), "", 0)))
 
 
 @pytest.mark.parametrize(

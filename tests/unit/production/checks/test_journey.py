@@ -6,10 +6,11 @@ import signal
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from tests.served import Handler, running
 
 from testbay.errors import InterruptedRunError
 from testbay.manifest.checks import CheckTables
@@ -96,31 +97,17 @@ def users() -> Iterator[Users]:
     """The service, serving."""
     made = Users()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answering(Handler):
         def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
-            status, data = made.answer(self.command, self.path, body, self.headers.get("authorization", ""))
-            answer = json.dumps(data).encode()
-            self.send_response(status)
-            if self.path == "/login":
-                self.send_header("Set-Cookie", f"session={SESSION}; HttpOnly")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            authorization = self.headers.get("authorization", "")
+            status, data = made.answer(self.command, self.path, self.body().decode(), authorization)
+            cookie = {"Set-Cookie": f"session={SESSION}; HttpOnly"} if self.path == "/login" else {}
+            self.reply(status, json.dumps(data).encode(), cookie)
 
-        do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - the library's names
+        do_GET = do_POST = do_DELETE = _serve
 
-        def log_message(self, *_: object) -> None:
-            """Quietly."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield made
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Answering)) as made.port:
+        yield made
 
 
 @pytest.fixture

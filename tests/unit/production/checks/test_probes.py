@@ -16,6 +16,7 @@ import dns.rrset
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from tests.samples.reports import only, told
+from tests.served import running
 
 from testbay.manifest.checks import Check
 from testbay.production.checks import loop
@@ -106,12 +107,8 @@ def names() -> Iterator[tuple[str, list[list[str]]]]:
     """Where a DNS server listens, and what it will answer."""
     answers: list[list[str]] = []
     handler = type("Handler", (Names,), {"answers": answers})
-    with socketserver.ThreadingUDPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"127.0.0.1:{server.server_address[1]}", answers
-        server.shutdown()
-        thread.join()
+    with running(socketserver.ThreadingUDPServer(("127.0.0.1", 0), handler)) as port:
+        yield f"127.0.0.1:{port}", answers
 
 
 def name(server: str, *rules: str) -> str:

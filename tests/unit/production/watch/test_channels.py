@@ -3,11 +3,12 @@
 import logging
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote_plus
 
 import pytest
 from apprise.plugins import discord, pagerduty, pushover, slack, telegram
+from tests import served
+from tests.served import Handler
 
 from testbay.errors import ManifestError, NotDeliveredError
 from testbay.production.watch import channels
@@ -47,41 +48,29 @@ class Server:
         self.heard: list[str] = []
         self.status = 200
 
-    def handler(self) -> type[BaseHTTPRequestHandler]:
+    def handler(self) -> type[Handler]:
         """What answers a request."""
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Answering(Handler):
             def do_POST(self) -> None:
-                length = int(self.headers["Content-Length"])
-                server.heard.append(unquote_plus(self.rfile.read(length).decode()))
+                server.heard.append(unquote_plus(self.body().decode()))
                 said = {"/services/T": b"ok", "/hooks/rocket": b'{"success":true}'}  # as they answer
                 body = next((text for path, text in said.items() if self.path.startswith(path)), _FACTS)
-                self.send_response(server.status)
-                self.send_header("Retry-After", "120")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.reply(server.status, body, {"Retry-After": "120"})
 
             def do_PUT(self) -> None:
                 self.do_POST()
 
-            def log_message(self, *_: object) -> None:
-                """Quietly."""
-
-        return Handler
+        return Answering
 
 
 @pytest.fixture(scope="module")
 def serving() -> Iterator[tuple[Server, str]]:
     """The server, and its host and port."""
     made = Server()
-    with ThreadingHTTPServer(("127.0.0.1", 0), made.handler()) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield made, f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served.serving(made.handler()) as url:
+        yield made, url.removeprefix("http://")
 
 
 @pytest.fixture

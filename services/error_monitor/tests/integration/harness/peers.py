@@ -189,7 +189,7 @@ def _handler(peer: Peer) -> Callable[..., BaseHTTPRequestHandler]:
                 self.wfile.write(content[: len(content) // 2] if peer.broken else content)
             self.close_connection = peer.broken
 
-        do_GET = do_POST = _do  # noqa: N815
+        do_GET = do_POST = _do
 
         def log_message(self, *_: object) -> None:
             """What came is in `asked`."""
