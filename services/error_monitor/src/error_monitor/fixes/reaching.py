@@ -40,17 +40,19 @@ def found(nodes: Sequence[ast.AST]) -> str:
 
 
 def _reach(node: ast.AST, *, is_called: bool) -> str:
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return next(_imported(node), "")
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        return f"{node.func.id}()" if node.func.id in CALLED or _is_indirect(node) else ""
-    if isinstance(node, ast.Name):
-        is_dunder = node.id.startswith("__") and node.id in INNARDS
-        return node.id if node.id in CALLS or is_dunder or (node.id == "getattr" and not is_called) else ""
-    if isinstance(node, ast.Attribute):
-        return node.attr if node.attr in _BY_NAME else ""
-    text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-    return next((place for place in PLACES if place in text), "")
+    match node:
+        case ast.Import() | ast.ImportFrom():
+            return next(_imported(node), "")
+        case ast.Call(func=ast.Name(id=name)):
+            return f"{name}()" if name in CALLED or (name == "getattr" and _is_indirect(node)) else ""
+        case ast.Name(id=name):
+            is_dunder = name.startswith("__") and name in INNARDS
+            return name if name in CALLS or is_dunder or (name == "getattr" and not is_called) else ""
+        case ast.Attribute(attr=name):
+            return name if name in _BY_NAME else ""
+        case ast.Constant(value=str(text)):
+            return next((place for place in PLACES if place in text), "")
+    return ""
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
@@ -63,8 +65,5 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
 
 def _is_indirect(call: ast.Call) -> bool:
     """A `getattr` whose name is computed, or is one of those that are refused by name."""
-    assert isinstance(call.func, ast.Name)
-    if call.func.id != "getattr":
-        return False
     name = call.args[1] if len(call.args) > 1 else None
     return not isinstance(name, ast.Constant) or name.value in _BY_NAME

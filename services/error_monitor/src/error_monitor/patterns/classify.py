@@ -74,18 +74,23 @@ def _of_failure(failure: Failure, depth: int) -> tuple[str, str]:
     kind, message = failure.type or "", failure.message or ""
     if failure.members and kind.endswith("Group"):
         return _of_failure(failure.members[0], depth + 1) if depth < 5 else ("unknown", "nested groups")
-    own = [frame for frame in failure.frames if frame.in_app]
-    last_own = failure.frames[-1].in_app if failure.frames else False
-    if last_own and kind.endswith(("ValueError", "KeyError")) and CONFIG_FILE.search(own[-1].file):
-        return "configuration", f"{kind} raised in {own[-1].file.rsplit('/', 1)[-1]}"
+    if kind.endswith(("ValueError", "KeyError")) and (file := _configuration(failure)):
+        return "configuration", f"{kind} raised in {file}"
     found = _of(kind, message)
     if failure.cause is not None and depth < 5 and (found[0] == "unknown" or OPEN_TYPES.search(kind)):
         deeper = _of_failure(failure.cause, depth + 1)
         if deeper[0] != "unknown":
             return deeper
-    if found[0] == "unknown" and own:
+    if found[0] == "unknown" and any(frame.in_app for frame in failure.frames):
         return "logic", f"{kind or 'an exception'} of the application itself"
     return found
+
+
+def _configuration(failure: Failure) -> str:
+    """The application's own file of configuration that raised an exception, or an empty string."""
+    last = failure.frames[-1] if failure.frames else None
+    is_own = last and last.in_app and CONFIG_FILE.search(last.file)
+    return last.file.rsplit("/", 1)[-1] if last and is_own else ""
 
 
 def _of(kind: str, message: str) -> tuple[str, str]:

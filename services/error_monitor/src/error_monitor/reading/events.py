@@ -96,17 +96,23 @@ def _stacked(record: Open, texts: Sequence[str]) -> Failure | None:
         return crashes.read(row, texts)
     if record.phase == "loose":
         return frames.read(texts)
-    is_stack = record.phase == "stack" or len(texts) > 1
-    failure = foreign.read(texts) if is_stack else languages.read(texts) or runtimes.read(texts)
-    if failure is None and is_stack and (failure := frames.read(texts)):
-        return failure
-    below = foreign.NAMED.match(texts[1]) if failure is None and len(texts) > 1 else None
-    if below and below["type"] and below["message"]:
-        return Failure(type=below["type"], message=below["message"])
+    if record.phase == "stack" or len(texts) > 1:
+        failure = foreign.read(texts)
+        if failure is None:
+            return frames.read(texts) or _named_below(texts)
+    else:
+        failure = languages.read(texts) or runtimes.read(texts)
     title = record.header.message if record.header else texts[0]
     if failure and failure.type is None and failure.frames and not foreign.framed(title):
         return replace(failure, message=title)
     return failure
+
+
+def _named_below(texts: Sequence[str]) -> Failure | None:
+    """The exception that the second line names."""
+    below = foreign.NAMED.match(texts[1]) if len(texts) > 1 else None
+    is_named = below and below["type"] and below["message"]
+    return Failure(type=below["type"], message=below["message"]) if below and is_named else None
 
 
 def _printed(lines: list[str]) -> Failure | None:

@@ -104,34 +104,29 @@ class Joiner:
         if self.open and repeated.same_call(self.open, line, header, starts=starts):
             return
         self._interrupt()
-        self.headered, self.fresh, self.stack = (self.headered or not header.alone, False, False)
-        if self.head:
-            self.head = []
+        self.headered, self.fresh, self.stack, self.head = self.headered or not header.alone, False, False, []
         if header.level in ALARMING:
-            self.open = Open(level=header.level, phase="text", header=header, lines=[line], stamped=line.stamped)
-            is_brief = not (header.time or header.logger or line.stamped)
-            self.open.headered = (
-                self.headered and not is_brief
-            ) or header.level == "critical"  # of a death, much is said
-            self.open.alone = (
-                self.bare >= BARE_HABIT and not OPENER.match(header.message) and not words.LOOSE.search(header.message)
-            )
-            if starts:
-                self._within(line, header)
-            elif languages.rails(header.message) == 0:
-                self.open.traceback, self.open.phase = True, "stack"
+            self.open = self._alarm(line, header, starts=starts)
         elif starts and (begins := tracebacks.opening(header.message)):
             self.open = Open(level=header.level, phase=begins, header=header, lines=[line], traceback=True)
 
-    def _within(self, line: Line, header: Header) -> None:
-        """A message that ends in the beginning of a traceback, or holds a whole one, its line ends escaped."""
-        record = self.open
-        if record is None:
-            return
-        if found := tracebacks.START_WITHIN.search(header.message):
-            record.traceback, record.phase = (True, "group" if found["group"] else "frames")
-        elif escaped := tracebacks.unescaped(line.text):
-            line.exception, record.traceback = escaped, True
+    def _alarm(self, line: Line, header: Header, *, starts: bool) -> Open:
+        """The record of a warning or an error. Its message may end in the beginning of a traceback, or hold a whole
+        one, its line ends escaped.
+        """
+        record = Open(level=header.level, phase="text", header=header, lines=[line], stamped=line.stamped)
+        is_full = bool(header.time or header.logger or line.stamped)
+        record.headered = header.level == "critical" or (self.headered and is_full)  # of a death, much is said
+        announces = OPENER.match(header.message) or words.LOOSE.search(header.message)
+        record.alone = self.bare >= BARE_HABIT and not announces
+        if starts:
+            if found := tracebacks.START_WITHIN.search(header.message):
+                record.traceback, record.phase = True, "group" if found["group"] else "frames"
+            elif escaped := tracebacks.unescaped(line.text):
+                line.exception, record.traceback = escaped, True
+        elif languages.rails(header.message) == 0:
+            record.traceback, record.phase = True, "stack"
+        return record
 
     def _below(self, line: Line, header: Header) -> bool:
         """Return whether a line has a level but no time, below a record of a stream whose records have times."""
@@ -140,16 +135,10 @@ class Joiner:
             return False
         if self.open and self.open.phase == "named" and self.open.lines[-1].text.endswith(":"):
             return True
-        record = self.open if self.open and self.open.phase == "text" else None
-        is_below = bool(
-            record
-            and record.header
-            and record.header.time
-            and record.level in REPORTED
-            and (line.time is None) == (record.lines[0].time is None)
-            and words.LABEL.match(line.text)
-            and not self.timeless
-        )
+        above = self.open if self.open and self.open.phase == "text" and self.open.level in REPORTED else None
+        is_timed = above and above.header and above.header.time
+        is_alike = above and (line.time is None) == (above.lines[0].time is None)
+        is_below = bool(is_timed and is_alike and words.LABEL.match(line.text) and not self.timeless)
         self.timeless = not is_below
         return is_below
 
@@ -213,28 +202,33 @@ class Joiner:
     def _text(self, line: Line) -> None:
         """A line without a header goes on with what is open, or begins something, or is nothing."""
         calm = self.headered and self.open is None
+        self._part(line)
+        if self.open and self._takes(self.open, line):
+            return
+        self._close()
+        self._begin(line, calm=calm)
+
+    def _part(self, line: Line) -> None:
+        """Part from what is open the record that a line shows to stand in it, or close it."""
         if self.open and self.open.call and not self.open.sure:
             self._split(self.open)
         if self.open and self.open.phase == "message" and foreign.framed(line.text):
             self._cut_below(self.open)
         if self.open and not self.headered and self.open.phase in ("text", "message") and crashes.begun(line.text):
             self._close()
-        if self.open:
-            if self.open.phase == "text" and self.waiting and self._resumes(line.text):
-                self._close()
-            elif goes_on(self.open, line):
-                return
-            elif self.open.alone and tracebacks.opening(line.text):
-                self.bare -= 1  # a guess: too many of them in a row, and the habit was another one
-            self._forget(line)
-            self._close()
-        self._begin(line, calm=calm)
 
-    def _forget(self, line: Line) -> None:
-        """Drop a record that the panic below it repeats, as Go's log prints it."""
-        header = self.open.header if self.open else None
+    def _takes(self, record: Open, line: Line) -> bool:
+        """Add a line to what is open if it belongs there; False where that is over."""
+        if record.phase == "text" and self.waiting and self._resumes(line.text):
+            return False
+        if goes_on(record, line):
+            return True
+        if record.alone and tracebacks.opening(line.text):
+            self.bare -= 1  # a guess: too many of them in a row, and the habit was another one
+        header = record.header
         if header and header.alone and foreign.PANIC.match(line.text) and line.text.endswith(header.message):
-            self.open = None
+            self.open = None  # the panic repeats it, as Go's log prints it
+        return False
 
     def _split(self, record: Open) -> None:
         """Two calls in one moment: only the first line of the second one has a header, so it is a record of its own."""
