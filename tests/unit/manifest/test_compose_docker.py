@@ -109,6 +109,18 @@ def test_what_compose_refuses_is_refused_in_its_own_words(read: Read, plugin: Pl
     )
 
 
+def test_a_project_name_that_compose_refuses_is_not_blamed_on_the_file(read: Read, plugin: Plugin) -> None:
+    """The name is usually that of a variable, which the message names."""
+    plugin('invalid project name "Prod X": must consist only of lowercase alphanumeric characters')
+
+    with pytest.raises(ManifestError) as refused:
+        read("services: {db: {image: postgres}}")
+
+    assert refused.value.todo == (
+        "correct COMPOSE_PROJECT_NAME in the shell or .env, or the file's `name`: `docker compose config` says the same"
+    )
+
+
 def test_a_variable_of_a_service_that_is_not_needed_stops_nothing(read: Read, plugin: Plugin) -> None:
     """Compose refuses the whole file for it."""
     plugin("required variable KEY is missing a value")

@@ -83,6 +83,12 @@ def own_reading(files: Sequence[Path], environ: Mapping[str, str]) -> ComposeFil
     return OwnReading(named, _with_variables_of_the_caller(named, environ)).reading()
 
 
+def _remedy(refusal: str) -> str:
+    """Name the thing to correct: a project's name, unlike all else that Compose refuses, is seldom the file's."""
+    named = "invalid project name" in refusal
+    return "correct COMPOSE_PROJECT_NAME in the shell or .env, or the file's `name`" if named else "fix the file"
+
+
 class _Judge:
     """Compares testbay's own reading with that of Docker Compose, which takes precedence."""
 
@@ -114,7 +120,7 @@ class _Judge:
             raise ManifestError(
                 f"{self._own.files[0]}: {name} refuses it",
                 why=one_line(answer.refusal),
-                todo="fix the file: `docker compose config` says the same",
+                todo=f"{_remedy(answer.refusal)}: `docker compose config` says the same",
             )
         if answer.model is None or answer.refusal:
             return self._own.reading()  # what stops Compose may be in a service that is not needed
