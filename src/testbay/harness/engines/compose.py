@@ -212,12 +212,14 @@ def _last_words(project: str) -> list[str]:
     said = []
     for service, container in _containers(project).items():
         state = _state(container)
-        looks = (state.get("Health") or {}).get("Log") or [{}]
-        if state.get("Status") == "exited" and state.get("ExitCode"):
+        health = state.get("Health") or {}
+        unhealthy = health.get("Status") == "unhealthy"
+        if unhealthy or (state.get("Status") == "exited" and state.get("ExitCode")):
             answer = _docker("logs", "--tail", _LAST_WORDS, container)
             said += [f"{service} | {line}" for line in f"{answer.out}{answer.err}".splitlines()]
-        elif (state.get("Health") or {}).get("Status") == "unhealthy":
-            said += [f"{service} | {line}" for line in str(looks[-1].get("Output", "")).splitlines()]
+        if unhealthy:
+            looks = health.get("Log") or [{}]
+            said += [f"{service}, health check | {line}" for line in str(looks[-1].get("Output", "")).splitlines()]
     return [visible(line) for line in said]
 
 

@@ -314,6 +314,7 @@ ps*) echo 'job c1'; echo 'db c2'; echo 'cache c3' ;;
 'inspect c2') echo '{"Status": "running", "Health": {"Status": "unhealthy", "Log": [{"Output": "no response"}]}}' ;;
 'inspect c3') echo '{"Status": "exited", "ExitCode": 0}' ;;
 'logs c1') echo 'job broke' ;;
+'logs c2') echo 'waiting for a licence' ;;
 esac
 """
 
@@ -324,4 +325,8 @@ def test_what_compose_could_not_start_is_quoted(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
 
-    assert engine._last_words("testbay-shop-1") == ["job | job broke", "db | no response"]
+    assert engine._last_words("testbay-shop-1") == [
+        "job | job broke",
+        "db | waiting for a licence",
+        "db, health check | no response",
+    ]
