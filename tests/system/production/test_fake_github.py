@@ -18,6 +18,7 @@ ISSUES = "/repos/acme/shop/issues"
         ("PATCH", f"{ISSUES}/1", {"state": "closed", "state_reason": "fixed"}),
         ("PATCH", f"{ISSUES}/one", {"title": "x"}),
         ("POST", f"{ISSUES}/1/comments", {}),
+        ("POST", f"{ISSUES}/1/comments", {"body": 5}),
         ("GET", f"{ISSUES}?state=bogus", None),
         ("GET", f"{ISSUES}?per_page=many", None),
         ("GET", "/search/issues?q=x", None),
@@ -32,7 +33,7 @@ def test_a_wrong_request_is_a_violation(method: str, path: str, content: dict[st
     assert (answer.status_code, len(github.violations)) == (422, 1)
 
 
-@pytest.mark.parametrize("wrong", [{"number": "one"}, {"state": None}, {"user": {}}, {"locked": "no"}])
+@pytest.mark.parametrize("wrong", [{"number": "one"}, {"state": None}, {"user": {}}, {"locked": "no"}, {"body": 5}])
 def test_a_wrong_answer_is_a_violation(wrong: dict[str, Any]) -> None:
     """The fake does not lie either."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
