@@ -175,9 +175,25 @@ class Store:
 
     @asynccontextmanager
     async def _proven(self, writer: Writer) -> AsyncIterator[Connection]:
-        """Open a transaction in which no other instance takes over the lease."""
+        """Open a transaction that holds the lease's row with our fence until it ends; a frozen one does not for long.
+
+        Raises:
+            LeaseLostError: There is no such row any more.
+        """
+        patience = f"{round(writer.patience_s * 1000)}ms"
         async with self._database.pool.connection() as connection, connection.transaction():
-            await prove(connection, writer)
+            await connection.execute(
+                """SELECT set_config('idle_in_transaction_session_timeout', %s, true),
+                       set_config('lock_timeout', %s, true)""",
+                (patience, patience),
+            )
+            held = await connection.execute(
+                """SELECT 1 FROM error_monitor.leases WHERE monitor = %s AND fence = %s AND holder = %s
+                   FOR KEY SHARE""",
+                (writer.monitor, writer.fence, writer.instance),
+            )
+            if await held.fetchone() is None:
+                raise LeaseLostError(f"fence {writer.fence} of {writer.monitor} is not the newest")
             yield connection
 
     async def _add(self, connection: Connection, source: str, seen: Sequence[Seen]) -> int:
@@ -187,26 +203,6 @@ class Store:
         await connection.execute(OCCURRENCES, (as_jsonb(occurrences),))
         await weigh(connection, [one["fingerprint"] for one in patterns])
         return fresh
-
-
-async def prove(connection: Connection, writer: Writer) -> None:
-    """Hold the lease's row with our fence until the transaction ends; and let no frozen one hold it for long.
-
-    Raises:
-        LeaseLostError: There is no such row any more.
-    """
-    patience = f"{round(writer.patience_s * 1000)}ms"
-    await connection.execute(
-        """SELECT set_config('idle_in_transaction_session_timeout', %s, true),
-               set_config('lock_timeout', %s, true)""",
-        (patience, patience),
-    )
-    held = await connection.execute(
-        """SELECT 1 FROM error_monitor.leases WHERE monitor = %s AND fence = %s AND holder = %s FOR KEY SHARE""",
-        (writer.monitor, writer.fence, writer.instance),
-    )
-    if await held.fetchone() is None:
-        raise LeaseLostError(f"fence {writer.fence} of {writer.monitor} is not the newest")
 
 
 def rows(source: str, seen: Sequence[Seen]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
