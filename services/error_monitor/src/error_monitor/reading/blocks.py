@@ -30,7 +30,7 @@ def read(line: Line) -> bool:
     if line.text.startswith("<"):
         return markup.read(line, line.text)
     probe = replace(line, text=line.text.replace("\n", ""))
-    if not records.unwrap(probe) or probe.level is None:
+    if not records.unwrap(probe, set()) or probe.level is None:
         return False
     line.text, line.level, line.time, line.logger, line.service = (
         probe.text,

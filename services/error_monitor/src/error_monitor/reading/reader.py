@@ -30,6 +30,7 @@ class Reader:
             reader.number = int(kept["number"])
             reader.unwrapper.quoted = bool(kept.get("quoted"))
             reader.unwrapper.pieces = {line.stream: line for line in state.lines(kept["pieces"])}
+            reader.unwrapper.wrappers = set(kept.get("wrappers", ()))
             reader.unwrapper.writers = {stream["name"] for stream in kept["streams"]}
             for stream in kept["streams"]:
                 reader.joiners[stream["name"]] = state.restored(stream)
@@ -41,7 +42,8 @@ class Reader:
         pieces = state.rows(list(self.unwrapper.pieces.values()), state.CHARS)
         if not (streams or pieces):
             return {}
-        return {"number": self.number, "streams": streams, "pieces": pieces, "quoted": self.unwrapper.quoted}
+        learnt = {"quoted": self.unwrapper.quoted, "wrappers": sorted(self.unwrapper.wrappers)}
+        return {"number": self.number, "streams": streams, "pieces": pieces, **learnt}
 
     def feed(self, lines: Iterable[str | bytes]) -> list[Event]:
         """Take lines, with or without their newline; the events that ended."""

@@ -10,6 +10,7 @@ from error_monitor.reading import foreign, tracebacks
 from error_monitor.reading.dialects import with_cause
 from error_monitor.reading.event import LEVELS as LEVEL_NAMES
 from error_monitor.reading.event import Failure
+from error_monitor.reading.headers import header_of
 from error_monitor.reading.levels import LETTERS, SYSLOG, level_named
 from error_monitor.reading.line import Line
 from error_monitor.reading.structured import failure_of
@@ -53,13 +54,17 @@ DOCKER = {"log", "stream", "time", "attrs"}
 """The fields of Docker's own files; Fluent Bit has more, and takes the newlines off."""
 NEXTCLOUD = (*LEVEL_NAMES, *SYSLOG[5:])
 TIMED = re.compile(r"(?i)time|date|^ts?$|_ts$|created|seen$|^instant$")
-NESTED = 3
+NESTED, WRAPPERS = 3, 50
+REPORTED = ("warning", "error", "critical")
 COLOURS = re.compile(r"\\u001b\[[0-9;]*m")
 OPENINGS = ("Traceback (most recent call last)", 'File "')
 
 
-def unwrap(line: Line) -> bool:
-    """Read a line that is one JSON object; tell whether it was one."""
+def unwrap(line: Line, wrappers: set[str]) -> bool:
+    """Read a line that is one JSON object; tell whether it was one.
+
+    `wrappers` are the fields of objects that held lines of a text: a collector's, which named a level for each.
+    """
     text = line.text
     if not text.startswith("{"):
         return False
@@ -78,7 +83,7 @@ def unwrap(line: Line) -> bool:
     elif isinstance(record := found.get("record"), dict) and "text" in found:
         _loguru(line, found, record)
     else:
-        _record(line, found)
+        _record(line, found, wrappers)
     if "\\u00" in text or "\\r" in text:
         line.text = "\n".join(pieces(clean(line.text)))
     return True
@@ -133,7 +138,7 @@ def _loguru(line: Line, found: dict[str, Any], record: dict[str, Any]) -> None:
         line.exception = text[begins.start() :]
 
 
-def _record(line: Line, found: dict[str, Any]) -> None:
+def _record(line: Line, found: dict[str, Any], wrappers: set[str]) -> None:
     """An object with a message: an application's record, or a line that a collector wrapped."""
     inner = found.get("jsonPayload")
     fields = {**found, **inner} if isinstance(inner, dict) else _as_usual(found)
@@ -152,6 +157,7 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     line.text = line.text.rstrip("\r\n")
     is_bare = not own_level  # Filebeat and Vector leave the level in the line
     wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found or is_bare or _is_record(line.text)
+    wrapped = wrapped or (line.level in REPORTED and line.exception is None and _is_line(found, line.text, wrappers))
     line.whole = not wrapped or line.exception is not None
     if line.exception is not None:
         return
@@ -160,6 +166,20 @@ def _record(line: Line, found: dict[str, Any]) -> None:
         line.text = ": ".join(said) or _deep(fields, NESTED) or _listed(fields)
     elif (line.whole or inner) and line.level in ("error", "critical"):
         line.text = with_cause(line.text, _first(flat, CAUSES))
+
+
+def _is_line(found: Mapping[str, Any], text: str, wrappers: set[str]) -> bool:
+    """Return whether an object holds a line of a text: a part of a traceback, or a header with a time of its own.
+
+    Then every object with the same fields does.
+    """
+    fields = " ".join(found)
+    if fields not in wrappers and len(wrappers) < WRAPPERS:
+        header = header_of(text)
+        is_part = text[:1] in (" ", "\t") or tracebacks.opening(text) or tracebacks.CHAIN.match(text)
+        if is_part or (header and header.level and header.time):
+            wrappers.add(fields)
+    return fields in wrappers
 
 
 def _is_record(text: str) -> bool:

@@ -30,6 +30,8 @@ class Unwrapper:
         self.pieces: dict[str, Line] = {}
         self.quoted = False
         """A row of a CSV has begun whose message goes on."""
+        self.wrappers = set[str]()
+        """The fields of a collector's objects that hold a line each."""
         self.writers = set[str]()
         """The streams of processes that put their number alone before each line."""
 
@@ -115,7 +117,7 @@ class Unwrapper:
 
     def _layer(self, line: Line) -> bool:
         """Take one wrapper off; tell whether there was one."""
-        if line.text.endswith("}") and records.unwrap(line):
+        if line.text.endswith("}") and records.unwrap(line, self.wrappers):
             return True
         return prefixes.peel(line) or (line.text[:1] == "[" and self._numbered(line))
 
