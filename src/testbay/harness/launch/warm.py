@@ -19,7 +19,7 @@ _PROGRAM = Path(__file__).with_name("forkserver.py")
 _LENGTH_BYTES = 8
 _LOADED_WITHIN_S = 120.0
 _STARTED_WITHIN_S = 30.0
-MEASURING = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+_MEASURING = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 # Read by Python and by C libraries at their start: no fork can be told another value.
 _FROM_THE_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_", "OMP_", "MKL_", "OPENBLAS_")
 _CHANGES_ALWAYS = "PYTEST_CURRENT_TEST"
@@ -37,7 +37,7 @@ def request(
         "arguments": list(program.arguments),
         "env": dict(env),
         "cwd": cwd,
-        "measured": any(env.get(name) for name in MEASURING),
+        "measured": any(env.get(name) for name in _MEASURING),
         "record": str(record or ""),
     }
 
@@ -121,7 +121,7 @@ class ForkServer:
     def __init__(
         self, options: Sequence[str], env: Mapping[str, str], cwd: str, order: Mapping[str, Any], log: IO[bytes]
     ) -> None:
-        self.env = {name: value for name, value in env.items() if name not in MEASURING}
+        self.env = {name: value for name, value in env.items() if name not in _MEASURING}
         self.options = tuple(options)
         self._answer: dict[str, Any] = {}
         ours, theirs = socket.socketpair()
@@ -205,6 +205,6 @@ class ForkServer:
 
 
 def _is_another(name: str, value: str | None, wanted: str | None) -> bool:
-    if name in MEASURING:
+    if name in _MEASURING:
         return False
     return (value is None) != (wanted is None) if name == _CHANGES_ALWAYS else value != wanted

@@ -12,7 +12,7 @@ from testbay import settings
 from testbay.harness.plugin import coveragerc, garbage
 from testbay.harness.plugin.coverageparsing import OneParse
 from testbay.harness.plugin.replacedservers import ReplacedServers
-from testbay.harness.plugin.suite import READINGS, Suite
+from testbay.harness.plugin.suite import Suite
 
 SERVICE_VARIABLE = "TESTBAY_COVERAGE"  # in pytest's environment: the settings by which the service is measured
 _REPORTS = {"json": "coverage.json", "xml": "coverage.xml"}
@@ -68,7 +68,7 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
     if not hasattr(known, "cov_source") or known.no_cov:
         return
     if suite.coverage != "off" and not config.pluginmanager.has_plugin("testbay-reading"):
-        config.pluginmanager.register(OneParse(run_dir / READINGS), "testbay-reading")
+        config.pluginmanager.register(OneParse(), "testbay-reading")
     args += ["--no-cov"] if suite.coverage == "off" else _measured(suite, config, copies)
 
 

@@ -1,11 +1,7 @@
 """Parsing each measured file once for all reports of coverage.py: parsing takes most of a report's time."""
 
 import gc
-import pickle
 from collections.abc import Callable, Generator
-from contextlib import suppress
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +14,9 @@ class OneParse:
 
     Meanwhile Python collects no garbage: a syntax tree has no cycles, and looking through it and all that the suite has
     loaded takes a quarter of the reports' time.
-
-    Args:
-        readings: What `testbay run` has parsed by then, if anything.
     """
 
-    def __init__(self, readings: Path) -> None:
-        self._readings = readings
+    def __init__(self) -> None:
         self._patch = pytest.MonkeyPatch()
         self._collects = False
         self._kept: dict[tuple[Any, Any], Any] = {}
@@ -61,7 +53,6 @@ class OneParse:
                 return kept[measured, morf]
             found = make(measured, morf)
             try:
-                self._take_over(measured, found)
                 found.lines()
             except Exception:  # noqa: BLE001 - no Python: each report says so by itself, of a fresh one
                 return make(measured, morf)
@@ -70,27 +61,6 @@ class OneParse:
             return found
 
         self._patch.setattr(Coverage, "_get_file_reporter", reporter)
-
-    @cached_property
-    def _ahead(self) -> dict[str, dict[str, Any]]:
-        """The parsers' states by file; the last one may have been cut off."""
-        found = {}
-        with suppress(Exception), self._readings.open("rb") as file:
-            while True:
-                name, state = pickle.load(file)  # noqa: S301 - by a process of this run's
-                found[name] = state
-        return found
-
-    def _take_over(self, measured: Any, found: Any) -> None:
-        """Give the file's reporter a parser that has parsed this very text; other internals raise, and it parses."""
-        if state := self._ahead.get(found.filename):
-            from coverage.parser import PythonParser
-
-            parser = PythonParser(filename=found.filename, exclude=measured._exclude_regex("exclude"))  # noqa: SLF001
-            asked = (parser.text, parser.exclude, measured.get_data().has_arcs())
-            if asked == (state["text"], state["exclude"], state["_all_arcs"] is not None):
-                vars(parser).update(state)
-                vars(found)["_parser"] = parser
 
     def end(self) -> None:
         """Restore coverage.py's own function, and Python's collection; forget the readings, which it would look at."""

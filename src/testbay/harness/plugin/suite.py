@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-READINGS = "coverage.readings"  # in the run's folder: what was parsed for coverage.py while the tests ran
-
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:

@@ -15,7 +15,6 @@ from testbay.harness.interpreter import Interpreter
 from testbay.harness.plugin import coveragerc, suite
 from testbay.harness.run import connections, coveragexml, installed, results, verdict, workers
 from testbay.harness.run.pytestprocess import PytestProcess
-from testbay.harness.run.readahead import ReadAhead
 from testbay.harness.run.recordparts import ShardPart
 from testbay.harness.run.results import Results
 from testbay.harness.run.run import Run, begin_report
@@ -105,20 +104,17 @@ def _pytest(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence
     arguments, child = _arguments(run, stack.request.interpreter, pytest_args), pytest.child
     stack.own(child.pid)
     begin_report()  # while pytest is loading: later a person would wait for it
-    ahead = ReadAhead(run.dir, stack.request.interpreter.program, stack.request.caller_environment, run.manifest.root)
     try:
         with run.voice.fenced() if run.output is None else nullcontext(), lifeline.ending(child) as ended:
             pytest.begin(arguments, environ)
             while (code := child.poll()) is None:
                 stack.check(_LOOK_S if ended else _POLL_S, ended)
                 run.logs.catch_up()
-                ahead.begin_when_due()
     except BayError:
         _interrupt(child)
         raise
     finally:
         pytest.end()
-        ahead.end()
     if code < 0:
         stack.check(0.5)  # it may have been the guard that ended it: then the guard's reason is the news
     return code
