@@ -136,19 +136,26 @@ def _of_pytest_env(project: Project) -> Iterator[FixedAddress]:
 
 def _of_dotenv(project: Project) -> Iterator[FixedAddress]:
     """Find the addresses in the committed files that conftest.py or pytest-dotenv loads over the environment."""
-    files: list[str] = []
+    files = (*_loaded_by_conftest(project), *_loaded_by_pytest_dotenv(project))
+    for name in (file.rpartition("/")[2] for file in files if re.search(r"(^|/)\.env[\w.-]*$", file)):
+        for line in project.text(name).splitlines():
+            yield from addresses.of_text(line.partition("=")[2].strip(" \"'"), name)
+
+
+def _loaded_by_conftest(project: Project) -> Iterator[str]:
+    """Yield the texts in a conftest.py that calls `load_dotenv(…, override=True)`: one of them names the file."""
     for source in (source for source in project.sources if source.is_conftest):
         loads = [keywords(call).get("override") for call in source.of(ast.Call) if last(call.func) == "load_dotenv"]
         if any(isinstance(override, ast.Constant) and override.value for override in loads):
-            files += map(text_of, source.of(ast.Constant))
+            yield from map(text_of, source.of(ast.Constant))
+
+
+def _loaded_by_pytest_dotenv(project: Project) -> Iterator[str]:
     sections = [dict(project.ini(file)[name]) for file, name in SECTIONS.items() if project.ini(file).has_section(name)]
     for settings in (project.table("tool", "pytest", "ini_options"), *sections):
         if str(settings.get("env_override_existing_values", "")).lower() in ("1", "true"):
             said = settings.get("env_files", "")
-            files += said if isinstance(said, list) else str(said).split()
-    for name in (file.rpartition("/")[2] for file in files if re.search(r"(^|/)\.env[\w.-]*$", file)):
-        for line in project.text(name).splitlines():
-            yield from addresses.of_text(line.partition("=")[2].strip(" \"'"), name)
+            yield from said if isinstance(said, list) else str(said).split()
 
 
 def elsewhere(project: Project, ports: Collection[int]) -> dict[int, str]:

@@ -117,14 +117,14 @@ def _sql(project: Project, scripts: Collection[Path]) -> Finding | None:
     folders = [*map(Path, _SQL_FOLDERS), *(inside if len(inside) == 1 else ())]  # of several, none is the whole
     for folder in [*folders, *map(Path, _ALONE)]:
         whole = (project.root / folder).absolute()
-        files = sorted(whole.glob("*.sql"))
-        if not files or whole in scripts or files[0] in scripts or _are_templates(project, folder, files):
+        files = [folder / file.name for file in sorted(whole.glob("*.sql"))]
+        if not files or {whole, whole / files[0].name} & {*scripts} or _has_templates(project, files):
             continue
-        if _applied_by(project, [folder / file.name for file in files]):
+        if _applied_by(project, files):
             return None
-        if folder in folders or (len(files) == 1 and _is_schema(project, folder / files[0].name)):
+        if folder in folders or (len(files) == 1 and _is_schema(project, files[0])):
             more = " …" if len(files) > 1 or folder in folders else ""
-            return Finding(key="migrations", value=f'"{folder.as_posix()}"', source=f"{folder / files[0].name}{more}")
+            return Finding(key="migrations", value=f'"{folder.as_posix()}"', source=f"{files[0]}{more}")
     return None
 
 
@@ -134,9 +134,9 @@ def _is_schema(project: Project, file: Path) -> bool:
     return bool(_SCHEMA.fullmatch(file.name) or makes)
 
 
-def _are_templates(project: Project, folder: Path, files: list[Path]) -> bool:
+def _has_templates(project: Project, files: list[Path]) -> bool:
     """Return whether a file holds a query with placeholders, which psql would refuse."""
-    return any(_GAP.search(_QUOTED.sub("''", project.text(str(folder / file.name)))) for file in files)
+    return any(_GAP.search(_QUOTED.sub("''", project.text(str(file)))) for file in files)
 
 
 def _applied_by(project: Project, files: list[Path]) -> str:

@@ -70,9 +70,9 @@ def _files(project: Project) -> list[str]:
         inside = folder.iterdir() if folder.is_dir() else ()
         named = (file for file in inside if file.name.endswith(_ENDS) and file.name in texts)
         files |= {file.relative_to(project.root).as_posix() for file in named}
-    dotenv = {".env"} if "dotenv_values(" in texts and "**os.environ" not in texts else set()
     files |= set(map(str, project.below(_ALEMBIC)))
-    return sorted(name for name in files if not _OTHERS.search(name.rpartition("/")[2])) + sorted(dotenv)
+    dotenv = [".env"] if "dotenv_values(" in texts and "**os.environ" not in texts else []
+    return sorted(name for name in files if not _OTHERS.search(name.rpartition("/")[2])) + dotenv
 
 
 def _of(name: str, text: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -90,18 +90,16 @@ def environment(
     by_itself = {*given, *runners.of_dotenv(project)}
     for read in reads(project):
         role = _role(read, project.example(read.name))
-        if read.name == "TESTING" and not read.required and read.name not in by_itself:
+        is_open = read.name not in by_itself
+        if read.name == "TESTING" and not read.required and is_open:
             yield Finding(key=read.name, value="false", source=f"{read.where} reads it, and nothing sets it for tests")
         if read.name in left_out:
             continue
         if role and role.need in needs:
-            value = _leading(read, role, project, chosen, made or Own())
-            if _EXPORTED.get(read.name) != value:
-                text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
-                yield Finding(key=read.name, value=text, source=read.where)
-        elif read.required and read.name not in by_itself:
+            yield from _leading(read, role, project, chosen, made or Own())
+        elif read.required and is_open:
             yield from needed_to_start(read, project, chosen.said)
-        elif "postgres" in needs and read.name not in by_itself:
+        elif "postgres" in needs and is_open:
             yield from stand_in(read, project, chosen.said)
     for name, (value, file) in given.items():
         unread = Read(name=name, default="", required=False, where="")
@@ -109,13 +107,15 @@ def environment(
             yield Finding(key=name, value=quoted(value), source=f"{file}, for pytest")
 
 
-def _leading(read: Read, role: Role, project: Project, chosen: Candidate, made: Own) -> str:
-    """Make the value that leads the program to testbay's server, there to what is `made` under its name."""
+def _leading(read: Read, role: Role, project: Project, chosen: Candidate, made: Own) -> Iterator[Finding]:
+    """Lead the program to testbay's server, there to what is `made` under its name, where no export does so."""
     value = _template(role, project, read.name)
     example = project.example(read.name)
     if not example and "TEST" in read.name.split("_"):
         example, _ = chosen.said.get(read.name, ("", ""))
-    return made.keep(value, example or read.default)
+    value = made.keep(value, example or read.default)
+    if _EXPORTED.get(read.name) != value:
+        yield Finding(key=read.name, value=f"'[\"{value}\"]'" if read.is_json else f'"{value}"', source=read.where)
 
 
 def _of_users(project: Project, local: Collection[str]) -> set[str]:
