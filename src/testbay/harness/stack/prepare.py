@@ -140,19 +140,13 @@ def set_aside(stack: Stack) -> None:
     if "postgres" not in stack.endpoints or stack.joined:
         return  # one that is found warm has it already
     try:
-        postgres.keep_pristine(stack.endpoints["postgres"], in_memory=_is_in_memory(stack))
+        postgres.keep_pristine(stack.endpoints["postgres"])
     except OSError as error:
         raise MigrationError(
             f"cannot set the migrated database aside: {error}",
             why="a migration left a session open, or the disk is full",
             todo="end what the migrations started, or free some disk space",
         ) from None
-
-
-def _is_in_memory(stack: Stack) -> bool:
-    """Return whether the servers' files are on a RAM disk, as they always are on compose."""
-    data = Path(registry.read(stack.home)["data_dir"])
-    return stack.request.engine == "compose" or not data.is_relative_to(stack.home)
 
 
 def pristine(stack: Stack) -> Stack:
