@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from subprocess import SubprocessError
 
-from testbay import process, settings
+from testbay import settings
 from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.postgres import builds
@@ -216,9 +215,4 @@ def with_clients_of(version: str, path: str) -> str:
 
 def _client_major(psql: str | None) -> int:
     """The major version of a psql; 0 if it does not run."""
-    try:
-        said = process.run([psql, "--version"], timeout_s=10).out if psql else ""
-    except (OSError, SubprocessError):
-        return 0
-    found = re.search(r"(\d+)", said)
-    return int(found[1]) if found else 0
+    return int(version_of(Path(psql), r"(\d+)") or 0) if psql else 0

@@ -204,23 +204,16 @@ def psql(
         "PGCONNECT_TIMEOUT": "10",
         "LC_MESSAGES": "C",
     }
-    argv = [
-        programs.psql(),
-        "-X",
-        "-q",
-        "-h",
-        endpoint.host,
-        "-p",
-        str(endpoint.port),
-        "-U",
-        endpoint.user,
-        "-d",
-        endpoint.db,
-    ]
+    argv = [programs.psql(), "-X", "-q", *server_options(endpoint), *arguments]
     try:
-        return process.run([*argv, *arguments], env=env, cwd=cwd, timeout_s=timeout_s)
+        return process.run(argv, env=env, cwd=cwd, timeout_s=timeout_s)
     except TimeoutExpired:
         raise OSError(f"psql did not answer within {timeout_s:g} s") from None
+
+
+def server_options(endpoint: Endpoint) -> list[str]:
+    """The options by which psql and pg_dump find a database; the password is in the environment."""
+    return ["-h", endpoint.host, "-p", str(endpoint.port), "-U", endpoint.user, "-d", endpoint.db]
 
 
 def made_by_migrations(endpoint: Endpoint) -> tuple[bool, list[str]]:

@@ -26,6 +26,8 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres.changes import as_oserror, connect
 from testbay.harness.dependencies.postgres.cloning import drop
+from testbay.harness.dependencies.postgres.server import server_options
+from testbay.harness.dependencies.programs import version_of
 from testbay.harness.dependencies.state import PATIENCE_S, Taken
 from testbay.harness.world import Clock
 from testbay.manifest import environments
@@ -82,11 +84,10 @@ def _dump(endpoint: Endpoint, version: int, more: Sequence[str]) -> bytes | None
         OSError: pg_dump failed, took too long, or is missing; its words, or what to do.
     """
     program, at = _pg_dump(endpoint, version)
-    login = ["-h", at.host, "-p", str(at.port), "-U", at.user, "-d", at.db]
     environ = {name: value for name, value in settings.environ().items() if not name.startswith("PG")}
     environ |= {"PGPASSWORD": at.password, "PGCONNECT_TIMEOUT": str(_CONNECT_LIMIT_S), "LC_MESSAGES": "C"}
     with TemporaryFile() as output, TemporaryFile() as errors:  # without names: there may be secrets in it
-        argv = [*program, *login, *_DUMP, *more]
+        argv = [*program, *server_options(at), *_DUMP, *more]
         child = process.spawn(argv, env=environ, stdin=subprocess.DEVNULL, output=output, errors=errors)
         whole = _await(child, output)
         output.seek(0)
@@ -134,12 +135,8 @@ def _programs() -> list[tuple[str, int]]:
     """Every pg_dump of this machine, with its major version."""
     on_path = shutil.which("pg_dump")
     found = [str(folder / "pg_dump") for folder in programs.folders()] + ([on_path] if on_path else [])
-    known = []
-    for program in filter(lambda program: os.access(program, os.X_OK), found):
-        answer = process.run([program, "--version"], timeout_s=10)
-        if major := re.search(r"\) (\d+)", answer.out):
-            known.append((program, int(major[1])))
-    return known
+    majors = ((program, version_of(Path(program), r"\) (\d+)")) for program in found if os.access(program, os.X_OK))
+    return [(program, int(major)) for program, major in majors if major]
 
 
 def _container(port: int) -> tuple[str, int] | None:
