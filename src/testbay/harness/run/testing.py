@@ -207,9 +207,7 @@ def _coverage(run: Run) -> str:
 
 def _arguments(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> list[str]:
     """The arguments of pytest; the plugin adds what the suite's own settings leave open, from suite.json."""
-    number, order = workers.decide(
-        run.manifest, run.settings, run.project, run.dir, python=python, say=run.voice.detail
-    )
+    number, order = workers.decide(run, python)
     asked = suite.Suite(
         collect=_where(run),
         coverage=_coverage(run),

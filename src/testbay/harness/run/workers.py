@@ -3,38 +3,28 @@
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.plans import LEASES
+from testbay.harness.run.run import Run
 from testbay.harness.run.shards import split
-from testbay.manifest.service import Manifest
-from testbay.settings import Settings
 
 _WORTH_S = 4.0  # of recorded tests for each worker: starting one costs a second
 _MEMORY_BYTES = 512 << 20  # for each worker and its service
 
 
-def decide(
-    manifest: Manifest,
-    settings: Settings,
-    project: Path,
-    run_dir: Path,
-    *,
-    python: Interpreter,
-    say: Callable[[str], None],
-) -> tuple[int, list[str]]:
+def decide(run: Run, python: Interpreter) -> tuple[int, list[str]]:
     """Decide the number of workers, and the argument by which our plugin orders the tests for them."""
-    asked = settings.workers or manifest.workers
+    asked = run.settings.workers or run.manifest.workers
     if asked in ("1", 1):
         return 1, []
     if python.lacks("xdist") or not find_spec("xdist"):
-        say("note: the tests run in one process: workers need pytest-xdist, which is not installed")
+        run.voice.detail("note: the tests run in one process: workers need pytest-xdist, which is not installed")
         return 1, []
-    durations, _ = split.find_durations(settings.durations, project, manifest.service)
-    file = run_dir / "order.json"
+    durations, _ = split.find_durations(run.settings.durations, run.project, run.manifest.service)
+    file = run.dir / "order.json"
     file.write_text(json.dumps(durations), encoding="utf-8")
     return choose(asked, durations), [f"--testbay-order={file}"]  # with =, or pytest looks for its settings beside it
 

@@ -1,5 +1,6 @@
 """How many workers a run gets."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from testbay import settings
 from testbay.errors import ManifestError
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.run import workers
+from testbay.harness.run.run import Run
 from testbay.manifest.service import Manifest
+from testbay.output import Voice
 
 
 @pytest.mark.parametrize(
@@ -42,14 +45,13 @@ def test_without_xdist_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     """The tests run all the same, one after the other."""
     monkeypatch.setattr(workers, "find_spec", lambda _: None)
     manifest = Manifest(service="shop", workers=2, file=tmp_path, root=tmp_path)
-    said: list[str] = []
-    python = Interpreter(program=Path("python"))
+    said = io.StringIO()
+    run = Run(manifest, tmp_path, settings.load(environ={"HOME": "/"}), Voice(said))
 
-    chosen = workers.decide(
-        manifest, settings.load(environ={"HOME": "/"}), tmp_path, tmp_path, python=python, say=said.append
-    )
+    chosen = workers.decide(run, Interpreter(program=Path("python")))
+
     why = "note: the tests run in one process: workers need pytest-xdist, which is not installed"
-    assert (chosen, said) == ((1, []), [why])
+    assert (chosen, said.getvalue().strip()) == ((1, []), why)
 
 
 def test_workers_of_the_environment_are_a_number() -> None:

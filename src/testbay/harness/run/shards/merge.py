@@ -149,12 +149,7 @@ def _twice(shards: list[Artifact]) -> TestsDidNotRunError | None:
     ran = Counter(chain.from_iterable(_ran(shard) for shard in shards))
     if not (doubled := sorted(nodeid for nodeid, times in ran.items() if times > 1)):
         return None
-    return TestsDidNotRunError(
-        f"{len(doubled)} of {len(ran)} tests ran in more than one shard",
-        why=_why_no_partition(shards),
-        todo="give all shards the same file (TESTBAY_DURATIONS) and run them again",
-        evidence="\n".join(doubled[:_SHOWN]),
-    )
+    return _no_partition(f"{len(doubled)} of {len(ran)} tests ran in more than one shard", doubled, shards)
 
 
 def _ran(shard: Artifact) -> set[str]:
@@ -165,18 +160,21 @@ def _left(shards: list[Artifact]) -> TestsDidNotRunError | None:
     planned = set(chain.from_iterable(shard.run.planned for shard in shards))
     if not (left := [nodeid for nodeid in shards[0].run.collected if nodeid not in planned]):
         return None
-    return TestsDidNotRunError(
-        f"{len(left)} of {len(shards[0].run.collected)} collected tests were in no shard",
-        why=_why_no_partition(shards),
-        todo="give all shards the same file (TESTBAY_DURATIONS) and run them again",
-        evidence="\n".join(left[:_SHOWN]),
+    return _no_partition(
+        f"{len(left)} of {len(shards[0].run.collected)} collected tests were in no shard", left, shards
     )
 
 
-def _why_no_partition(shards: list[Artifact]) -> str:
-    if len({shard.part.durations for shard in shards}) > 1:
-        return "the shards were split by different durations"
-    return "the records are not of one run, or were changed"
+def _no_partition(what: str, tests: list[str], shards: list[Artifact]) -> TestsDidNotRunError:
+    is_split_twice = len({shard.part.durations for shard in shards}) > 1
+    return TestsDidNotRunError(
+        what,
+        why="the shards were split by different durations"
+        if is_split_twice
+        else "the records are not of one run, or were changed",
+        todo="give all shards the same file (TESTBAY_DURATIONS) and run them again",
+        evidence="\n".join(tests[:_SHOWN]),
+    )
 
 
 def _combine(run: Run, shards: list[Artifact], *, whole: bool) -> None:
