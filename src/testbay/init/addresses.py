@@ -46,6 +46,8 @@ _OF_POSTGRES = (
     *("SimpleConnectionPool", "ThreadedConnectionPool", "PersistentConnectionPool"),
     *OF_PEEWEE,
 )
+# The kinds of nodes that may hold an address, whole or in parts.
+_HOLDERS = (ast.Constant, ast.JoinedStr, ast.BinOp, ast.Call, ast.Tuple, ast.Dict)
 _PLACE = re.compile(r"(localhost|127\.0\.0\.1):(\d+)")
 
 
@@ -163,19 +165,20 @@ def _of_words(words: Mapping[str, str], text: str, where: str) -> Iterator[Fixed
 def constants(project: Project, *, defaults: bool = True) -> dict[str, str]:
     """Collect the constants of the program's modules, by name. Without `defaults`, fields of settings are left out."""
     fields = set() if defaults else settings_classes(project).all_fields
-    nodes = ([node for node in source.nodes if node not in fields] for source in project.code)
-    return dict(pair for each in nodes for pair in literals.constants(each, defaults=defaults))
+    targets = {part for field in fields for part in ast.iter_child_nodes(field)}
+    found = (literals.constants(source, defaults=defaults, left_out=targets) for source in project.code)
+    return dict(pair for pairs in found for pair in pairs)
 
 
 def of_source(
     source: Source, shared: Mapping[str, str], left_out: Collection[ast.AST], *, defaults: bool = True
 ) -> Iterator[FixedAddress]:
     """Find the addresses in a source; `shared` are the constants of other modules, `left_out` nodes to skip."""
-    own = dict(literals.constants(source.nodes, defaults=defaults))
-    known = {**shared, **(dict(literals.parameters(source.nodes)) if defaults else {}), **own}
+    own = dict(literals.constants(source, defaults=defaults))
+    known = {**shared, **(dict(literals.parameters(source)) if defaults else {}), **own}
     read = partial(text_of, known=known, defaults=defaults)
-    pieces = literals.parts(source.nodes)
-    for node in source.nodes:
+    pieces = literals.parts(source)
+    for node in source.of(*_HOLDERS):
         if node not in left_out and node not in pieces:
             yield from _of_node(node, read, source.at(node))
 

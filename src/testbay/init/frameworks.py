@@ -70,9 +70,7 @@ def _flat(table: dict[str, Any], before: str) -> Iterator[tuple[str, str]]:
 
 def _keys_read(source: Source) -> Iterator[tuple[str, str]]:
     """Find `settings.KEY` and `settings["KEY"]`, with the place."""
-    if source.tree is None or "settings" not in source.text:
-        return
-    for node in source.nodes:
+    for node in source.of(ast.Attribute, ast.Subscript) if "settings" in source.text else ():
         if isinstance(node, ast.Attribute) and last(node.value) == "settings":
             yield node.attr, source.at(node)
         elif isinstance(node, ast.Subscript) and last(node.value) == "settings" and text_of(node.slice).isidentifier():
@@ -130,7 +128,7 @@ def _prefixes(source: Source) -> Iterator[tuple[str, str]]:
 def _keys_taken(source: Source) -> Iterator[tuple[str, str]]:
     """Yield the keys of `app.config["DB"]["HOST"]`, which is DB__HOST, `app.config.get("DB")` and `app.config.DB`."""
     names = {last(target) for target, value in source.assignments if last(value) == "config"} | {"config"}
-    for node in source.nodes:
+    for node in source.of(ast.Attribute, ast.Call, ast.Subscript):
         key = _key(node, names)
         if key and key.isupper():
             yield key, source.at(node)

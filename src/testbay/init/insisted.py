@@ -80,8 +80,8 @@ def beside(project: Project, base: str, *, is_fixed: bool) -> str:
     known = addresses.constants(project, defaults=False)
     for source in sorted(tests, key=lambda one: not one.is_conftest):
         names = _databases(source)
-        for node in source.nodes:
-            text = literals.text_of(node, known, defaults=False) if isinstance(node, ast.JoinedStr | ast.BinOp) else ""
+        for node in source.of(ast.JoinedStr, ast.BinOp):
+            text = literals.text_of(node, known, defaults=False)
             db = (text if node in names else addresses.database_of(text)) if literals.UNKNOWN in text else ""
             if "test" in db.lower() and db.count(literals.UNKNOWN) < 2:
                 return db.replace(literals.UNKNOWN, base)

@@ -41,7 +41,7 @@ def login(project: Project) -> dict[str, FixedAddress]:
 def _bare(project: Project) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Yield each place that leads to PostgreSQL without a host, and what it says of the login."""
     for source in [*project.code, *project.tests]:
-        for node in source.nodes:
+        for node in source.of(ast.Call, ast.Constant, ast.Dict):
             if (said := _said(node)) is not None:
                 yield source.at(node), said
 

@@ -4,9 +4,10 @@ With `defaults`, reading an environment variable gives its default. Unknown part
 """
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from testbay.init.syntax import assignments, calls, keywords, last
+from testbay.init.project import Source
+from testbay.init.syntax import keywords, last
 
 UNKNOWN = "\0"  # replaces one part of a text: the rest may still be an address
 _READS = ("getenv", "get", "environ", "config", "env", "str")
@@ -14,35 +15,35 @@ _DEPTH = 20  # of expressions in expressions
 _LONGEST = 4096  # characters: a text that doubles itself again and again would fill the memory
 
 
-def constants(nodes: Iterable[ast.AST], *, defaults: bool = True) -> Iterator[tuple[str, str]]:
+def constants(
+    source: Source, *, defaults: bool = True, left_out: Collection[ast.AST] = ()
+) -> Iterator[tuple[str, str]]:
     """Yield name and value of assignments like `HOST = "localhost"`, in a module, class or function.
 
-    With `defaults` also those of options: `define("db_host", default="localhost")` of Tornado, and argparse's.
+    With `defaults` also those of options: `define("db_host", default="localhost")` of Tornado, and argparse's. The
+    assignments to the targets `left_out` do not count.
     """
-    nodes = list(nodes)
     known: dict[str, str] = {}
-    options = _options(nodes) if defaults else ()
-    for name, value in (*((last(target), value) for target, value in assignments(nodes)), *options):
+    assigned = ((last(target), value) for target, value in source.assignments if target not in left_out)
+    for name, value in (*assigned, *(_options(source) if defaults else ())):
         if name and name not in known and (text := text_of(value, known, defaults=defaults)).strip(UNKNOWN):
             known[name] = text
             yield name, text
 
 
-def parameters(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
+def parameters(source: Source) -> Iterator[tuple[str, str]]:
     """Yield the parameters of a module's functions that have one and the same default wherever they have one."""
     found: dict[str, set[str]] = {}
-    for node in nodes:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            takes = node.args
-            pairs = list(zip(reversed(takes.args), reversed(takes.defaults), strict=False))
-            for parameter, default in [*pairs, *zip(takes.kwonlyargs, takes.kw_defaults, strict=True)]:
-                if default is not None:
-                    found.setdefault(parameter.arg, set()).add(text_of(default, {}))
+    for takes in (function.args for function in source.functions):
+        pairs = list(zip(reversed(takes.args), reversed(takes.defaults), strict=False))
+        for parameter, default in [*pairs, *zip(takes.kwonlyargs, takes.kw_defaults, strict=True)]:
+            if default is not None:
+                found.setdefault(parameter.arg, set()).add(text_of(default, {}))
     yield from ((name, next(iter(texts))) for name, texts in found.items() if len(texts) == 1)
 
 
-def _options(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, ast.expr]]:
-    for call in calls(nodes):
+def _options(source: Source) -> Iterator[tuple[str, ast.expr]]:
+    for call in source.of(ast.Call):
         if last(call.func) in ("define", "add_argument", "option") and (default := keywords(call).get("default")):
             for name in (part.value for part in call.args if isinstance(part, ast.Constant)):
                 yield str(name).lstrip("-").replace("-", "_"), default
@@ -54,17 +55,13 @@ def text_of(node: ast.expr, known: Mapping[str, str], depth: int = _DEPTH, *, de
     return text if len(text) <= _LONGEST else UNKNOWN
 
 
-def parts(nodes: Iterable[ast.AST]) -> set[ast.AST]:
+def parts(source: Source) -> set[ast.AST]:
     """Collect the nodes that are parts of longer texts, and are not addresses by themselves."""
-    found: set[ast.AST] = set()
-    for node in nodes:
-        if isinstance(node, ast.JoinedStr):
-            found.update(node.values)
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod):
-            found |= {node.left, node.right}
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
-            found.add(node.func.value)
-    return found
+    functions = (call.func for call in source.of(ast.Call))
+    found: set[ast.AST] = {one.value for one in functions if isinstance(one, ast.Attribute) and one.attr == "format"}
+    found.update(part for text in source.of(ast.JoinedStr) for part in text.values)
+    sums = (one for one in source.of(ast.BinOp) if isinstance(one.op, ast.Add | ast.Mod))
+    return found | {side for one in sums for side in (one.left, one.right)}
 
 
 def _made(node: ast.expr, known: Mapping[str, str], depth: int, *, defaults: bool) -> str:

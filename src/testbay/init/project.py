@@ -56,9 +56,11 @@ class Source:
         """All nodes of the tree, the outer ones first."""
         return self._parsed[1]
 
-    def of(self, kind: type[_Node]) -> list[_Node]:
-        """Return the nodes of this very kind, the outer ones first."""
-        return self._by_kind.get(kind, [])
+    def of(self, *kinds: type[_Node]) -> list[_Node]:
+        """Return the nodes of these very kinds, the outer ones first."""
+        if kinds not in self._of_kinds:
+            self._of_kinds[kinds] = [node for node in self.nodes if type(node) in kinds]
+        return self._of_kinds[kinds]
 
     @cached_property
     def functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -67,18 +69,15 @@ class Source:
     @cached_property
     def assignments(self) -> list[tuple[ast.expr, ast.expr]]:
         """Target and value of each assignment; of `a = b = 1` the first target."""
-        return list(syntax.assignments(self.nodes))
+        return list(syntax.assignments(self.of(ast.Assign, ast.AnnAssign)))
 
     def at(self, node: ast.AST) -> str:
         """Return the place of a node, as file and line."""
         return f"{self.path}:{getattr(node, 'lineno', 0)}"
 
     @cached_property
-    def _by_kind(self) -> dict[type[ast.AST], list[Any]]:
-        found: dict[type[ast.AST], list[Any]] = {}
-        for node in self.nodes:
-            found.setdefault(type(node), []).append(node)
-        return found
+    def _of_kinds(self) -> dict[tuple[type[ast.AST], ...], list[Any]]:
+        return {}
 
     @cached_property
     def _parsed(self) -> tuple[ast.Module | None, list[ast.AST]]:

@@ -30,22 +30,12 @@ _BY_THEMSELVES = {"db": "DATABASE_URL", "db_url": "DATABASE_URL", "cache": "CACH
 def reads(project: Project) -> list[Read]:
     """List the variables, each once; a read with a default comes before one without."""
     found: dict[str, Read] = {}
-    classes = settings_classes(project)
-    helpers = dict(pair for source in project.code for pair in _helpers(source))
-    called, begin = _called_at_import(project), _of_starlette(project)
     for read in frameworks.of_dynaconf(project):
         found.setdefault(read.name, read)
-    besides = [s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.is_test]
-    besides.sort(key=lambda source: not source.is_conftest)
-    for source in [*project.code, *besides]:
-        # A test may set what it tries; the program imports no script for CI, and no test the settings of a deployment.
-        tries = source.path.parts[0] in ASIDE or (source.is_test and not source.is_conftest)
-        speaks = any(word in source.text for word in (*_WORDS, *helpers))
-        for one in _Module(source, helpers, called, begin).reads(classes) if speaks else ():
-            read = replace(one, required=False) if tries or _is_of_deployment(project, source) else one
-            known = found.get(read.name)
-            if known is None or (read.default and not known.default):
-                found[read.name] = read
+    for read in _of_sources(project):
+        known = found.get(read.name)
+        if known is None or (read.default and not known.default):
+            found[read.name] = read
     elsewhere = (frameworks.of_apps, frameworks.of_configurations, settingsfiles.reads, _of_examples)
     for read in chain.from_iterable(find(project) for find in elsewhere):
         found.setdefault(read.name, read)
@@ -59,6 +49,21 @@ def reads(project: Project) -> list[Read]:
         )
         for read in found.values()
     ]
+
+
+def _of_sources(project: Project) -> Iterator[Read]:
+    """Yield the reads in the program's modules, then those in its tests and in Alembic's env.py."""
+    classes = settings_classes(project)
+    helpers = dict(pair for source in project.code for pair in _helpers(source))
+    called, begin = _called_at_import(project), _of_starlette(project)
+    besides = [s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.is_test]
+    besides.sort(key=lambda source: not source.is_conftest)
+    for source in [*project.code, *besides]:
+        # A test may set what it tries; the program imports no script for CI, and no test the settings of a deployment.
+        tries = source.path.parts[0] in ASIDE or (source.is_test and not source.is_conftest)
+        speaks = any(word in source.text for word in (*_WORDS, *helpers))
+        for read in _Module(source, helpers, called, begin).reads(classes) if speaks else ():
+            yield replace(read, required=False) if tries or _is_of_deployment(project, source) else read
 
 
 def _of_starlette(project: Project) -> str:
@@ -111,8 +116,8 @@ def _client(read: Read, made: Mapping[str, str]) -> str:
 
 def _helpers(source: Source) -> Iterator[tuple[str, bool]]:
     """Yield the functions that read the variable which their first argument names; true if they may raise."""
-    nodes = source.nodes if "environ" in source.text or "getenv" in source.text else []
-    named = {_asked(node) for node in nodes}
+    is_read = "environ" in source.text or "getenv" in source.text
+    named = {_asked(node) for node in source.of(ast.Call, ast.Subscript)} if is_read else set()
     for function in (one for one in source.of(ast.FunctionDef) if one.args.args and one.name not in _OF_OS):
         asked = function.args.args[0].arg
         if asked in named:
@@ -183,17 +188,22 @@ class _Module:
         self._targets = clients.assigned(source)
         self._wanted = _wanted(source)
         self._ors = {node.values[0]: text_of(node.values[1]) for node in source.of(ast.BoolOp)}
-        self._known = dict(literals.constants(source.nodes))
+        self._known = dict(literals.constants(source))
 
     def reads(self, classes: SettingsClasses) -> Iterator[Read]:
         """Yield the variables, those of settings classes included."""
-        for node in self._source.nodes:
+        for node in self._source.of(ast.ClassDef, ast.Call, ast.Subscript):
             if isinstance(node, ast.ClassDef) and classes.is_settings(node):
                 yield from classes.fields(node, self._source)
             elif isinstance(node, ast.Call) and (name := _name_read(node, self._helpers, self._known)):
                 yield self._by_call(node, self._read(node, name))
-            elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and last(node.value) == "environ":
-                yield from [self._read(node, name)] if (name := _named(node.slice, self._known)) else []
+            elif isinstance(node, ast.Subscript) and (name := self._subscript(node)):
+                yield self._read(node, name)
+
+    def _subscript(self, node: ast.Subscript) -> str:
+        """Name the variable that a subscript of os.environ reads; empty where it sets one."""
+        is_read = isinstance(node.ctx, ast.Load) and last(node.value) == "environ"
+        return _named(node.slice, self._known) if is_read else ""
 
     def _read(self, node: ast.AST, name: str) -> Read:
         return Read(

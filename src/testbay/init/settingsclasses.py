@@ -39,14 +39,15 @@ class SettingsClasses:
         found = [node for node in self._classes.values() if self.is_settings(node)]
         reached = [node for node in found if _configured(self._line(node), "env_nested_delimiter")]
         for node in reached:
-            types = [
-                part for field in node.body if isinstance(field, ast.AnnAssign) for part in ast.walk(field.annotation)
-            ]
-            inner = [
-                self._classes[last(part)] for part in types if isinstance(part, ast.Name) and part.id in self._classes
-            ]
+            types = (field.annotation for field in node.body if isinstance(field, ast.AnnAssign))
+            inner = [one for annotation in types for one in self._named_in(annotation)]
             reached += [one for one in inner if one not in reached]
         return {field for node in (*found, *reached) for field in node.body}
+
+    def _named_in(self, annotation: ast.expr) -> list[ast.ClassDef]:
+        """Return the project's classes that a type names."""
+        names = (part.id for part in ast.walk(annotation) if isinstance(part, ast.Name))
+        return [self._classes[name] for name in names if name in self._classes]
 
     def _line(self, node: ast.ClassDef) -> list[ast.ClassDef]:
         """Return the class and its base classes in the project, the nearest first."""
@@ -79,8 +80,7 @@ class SettingsClasses:
 
     def _nested(self, read: Read, annotation: ast.expr, delimiter: str, source: Source, depth: int) -> Iterator[Read]:
         """Yield the variables of the fields of a nested model, if the settings have a delimiter for their names."""
-        names = [node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)]
-        inner = [self._classes[name] for name in names if name in self._classes]
+        inner = self._named_in(annotation)
         models = [one for one in inner if any(last(base) == "BaseModel" for base in one.bases)]
         if not models:
             yield from () if inner and self.is_settings(inner[0]) else (read,)

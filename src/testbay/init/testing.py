@@ -3,7 +3,7 @@
 import ast
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from testbay.init.project import Finding, Project
@@ -15,7 +15,7 @@ from testbay.manifest.testpaths import folders_of_tests
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
 _OVERRIDES = re.compile(r"\w*(?:load_dotenv|read_env)\([^()]*(?:override|overwrite)\s*=\s*True[^()]*\)")
 _SETS = re.compile(r"(?m)^(from\s+\S+\s+import\s+\*|[A-Z][A-Z_]+\s*=)")
-_STARTERS = {"testcontainers": "containers", "pytest_docker": "containers", "docker": "containers"}
+_STARTERS = ("testcontainers", "pytest_docker", "docker")
 _PROGRAMS = {"nats-server": "nats", "redis-server": "dragonfly", "valkey-server": "dragonfly", "pg_ctl": "postgres"}
 _OWN = (
     *("pytest-postgresql", "pytest-redis", "pytest-pgsql", "pytest-databases", "pytest-mock-resources"),
@@ -152,18 +152,21 @@ def overruled(project: Project) -> list[str]:
 
 def own_servers(project: Project, needs: Collection[str], led: Collection[str]) -> list[str]:
     """Describe tests that start servers themselves instead of using testbay's; `led` files are given an address."""
-    tests = [source for source in project.tests if str(source.path) not in led]
-    starters = [(source.path, next(filter(_STARTERS.get, source.imports), "")) for source in tests]
-    by_import = [f"{path}: it starts {_STARTERS[name]} of its own ({name})" for path, name in starters if name]
-    by_program = [f"{where} of its own" for need, where in started(project).items() if need in needs]
-    noproc = any(re.search(r"\b\w+_noproc\b", source.text) for source in tests)  # of pytest-postgresql: it starts none
-    own = [name for name in _OWN if project.has(name) and not (noproc and name in _WITH_NOPROC)]
-    by_package = [f"{project.packages[name]}: {name} starts a server of its own" for name in own]
     names = " and ".join(_VARIABLES[need] for need in needs if need in _VARIABLES) or "DATABASE_URL"
-    return [
-        f"a way past {own}; a fixture that gives {names} instead needs none"
-        for own in (*by_import, *by_program, *by_package)
-    ]
+    starts = _starts(project, needs, led)
+    return [f"a way past {own}; a fixture that gives {names} instead needs none" for own in starts]
+
+
+def _starts(project: Project, needs: Collection[str], led: Collection[str]) -> Iterator[str]:
+    """Yield what starts servers: imports of tests, programs that they call, and plug-ins of pytest."""
+    tests = [source for source in project.tests if str(source.path) not in led]
+    for source in tests:
+        if name := next((name for name in source.imports if name in _STARTERS), ""):
+            yield f"{source.path}: it starts containers of its own ({name})"
+    yield from (f"{where} of its own" for need, where in started(project).items() if need in needs)
+    noproc = any(re.search(r"\b\w+_noproc\b", source.text) for source in tests)  # of pytest-postgresql: it starts none
+    for name in (name for name in _OWN if project.has(name) and not (noproc and name in _WITH_NOPROC)):
+        yield f"{project.packages[name]}: {name} starts a server of its own"
 
 
 def started(project: Project) -> dict[str, str]:

@@ -1,12 +1,12 @@
 """Texts that a source makes of literals."""
 
-import ast
+from pathlib import Path
 
 import pytest
 from tests.unit.init.conftest import add
 
 from testbay.init import literals, manifest
-from testbay.init.project import Project
+from testbay.init.project import Project, Source
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ def test_text_of_itself_twice_ends(twice: str) -> None:
     """A text that doubles sixty times is passed over; all before it are read."""
     lines = [f"A{index} = {twice % (index - 1, index - 1)}" for index in range(1, 60)]
 
-    found = dict(literals.constants(ast.walk(ast.parse("\n".join(['A0 = "0123456789"', *lines])))))
+    found = dict(literals.constants(Source(path=Path("app.py"), text="\n".join(['A0 = "0123456789"', *lines]))))
 
     assert (found["A0"], max(map(len, found.values())) <= 4096, "A59" in found) == ("0123456789", True, False)
 
