@@ -1,5 +1,6 @@
 """The parts of a run's record, and what becomes of its strings when a reader takes them in."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Protocol, Self
 
@@ -18,6 +19,7 @@ from testbay.errors import BayError
 from testbay.harness.plugin.cause import SECTION
 from testbay.settings import MOST_SHARDS
 
+TESTS_STEP = "Run the tests"
 _SECTIONS = 40  # of an attempt that are shown
 
 
@@ -162,6 +164,12 @@ class Reported(RecordPart):
     sections: list[tuple[Line, Text]] = []
     reason: Line = ""
     kept: Line = ""
+
+
+def silent(planned: Iterable[str], attempts: Iterable[Reported]) -> list[str]:
+    """List the planned tests without an outcome."""
+    reported = {attempt.id for attempt in attempts}
+    return [nodeid for nodeid in planned if nodeid not in reported]
 
 
 class Attempt(Reported):

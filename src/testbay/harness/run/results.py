@@ -8,7 +8,7 @@ from pathlib import Path
 
 from testbay.files import write_whole
 from testbay.harness.plugin.coveragerc import Reporting
-from testbay.harness.run import facts
+from testbay.harness.run import facts, recordparts
 from testbay.harness.run.facts import Fact
 from testbay.harness.run.record import in_words
 from testbay.harness.run.recordparts import Attempt, Outcome
@@ -50,8 +50,7 @@ class Results:
     @property
     def silent(self) -> list[str]:
         """The planned tests without an outcome."""
-        reported = self._last_attempts
-        return [nodeid for nodeid in self.planned if nodeid not in reported]
+        return recordparts.silent(self.planned, self.attempts)
 
     @property
     def is_red(self) -> bool:
@@ -102,8 +101,7 @@ def read(run_dir: Path) -> Results:
 
 def _cut_off(planned: list[str], attempts: list[Attempt], facts: Iterable[Fact]) -> list[str]:
     """The tests that were running when pytest ended: those set up without an outcome, else the next one."""
-    reported = {attempt.id for attempt in attempts}
-    silent = [nodeid for nodeid in planned if nodeid not in reported]
+    silent = recordparts.silent(planned, attempts)
     begun = {fact.id for fact in facts if fact.outcome}
     return [nodeid for nodeid in silent if nodeid in begun] or silent[:1]
 

@@ -15,7 +15,7 @@ from testbay.harness.interpreter import Interpreter
 from testbay.harness.plugin import coveragerc, suite
 from testbay.harness.run import connections, coveragexml, installed, results, verdict, workers
 from testbay.harness.run.pytestprocess import PytestProcess
-from testbay.harness.run.recordparts import ShardPart
+from testbay.harness.run.recordparts import TESTS_STEP, ShardPart
 from testbay.harness.run.results import Results
 from testbay.harness.run.run import Run, begin_report
 from testbay.harness.run.shards import split as shards
@@ -42,7 +42,7 @@ def test(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence[st
     is_whole = not pytest_args and run.settings.shard is None
     accepted = connections.count(stack.endpoints.values()) if is_whole else {}
     try:
-        with run.step("Run the tests"):
+        with run.step(TESTS_STEP):
             code = _pytest(run, stack, pytest, pytest_args)
         done = results.read(run.dir)
         if code > 0 and done == Results():

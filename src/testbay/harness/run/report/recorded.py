@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
+from testbay.harness.run import recordparts
 from testbay.harness.run.record import Record, in_words
 from testbay.harness.run.recordparts import Attempt, Line, RecordedStep, RecordPart
 from testbay.text import plural, visible
@@ -131,8 +132,7 @@ class RecordedRun(Record):
     @property
     def silent(self) -> list[str]:
         """The tests that were planned and never reported."""
-        reported = {attempt.id for attempt in self.attempts}
-        return [nodeid for nodeid in self.planned if nodeid not in reported]
+        return recordparts.silent(self.planned, self.attempts)
 
     @property
     def starts(self) -> list[RecordedStep]:

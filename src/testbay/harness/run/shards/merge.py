@@ -9,9 +9,9 @@ from itertools import chain, groupby, pairwise
 from pathlib import Path
 
 from testbay.errors import TestsDidNotRunError
-from testbay.harness.run import results, verdict
-from testbay.harness.run.recordparts import RecordedShard, RecordedStep
-from testbay.harness.run.results import Results
+from testbay.harness.run import recordparts, results, verdict
+from testbay.harness.run.recordparts import TESTS_STEP, RecordedShard, RecordedStep
+from testbay.harness.run.results import SHOWN, Results
 from testbay.harness.run.run import Run, conclude
 from testbay.harness.run.shards import artifacts, combine
 from testbay.harness.run.shards.artifacts import Artifact
@@ -19,9 +19,6 @@ from testbay.manifest.project import find_service
 from testbay.output import Voice
 from testbay.settings import Settings
 from testbay.text import covered
-
-_SHOWN = 20
-_TESTS_STEP = "Run the tests"
 
 
 def merge(folders: Sequence[Path], project: Path, settings: Settings, voice: Voice) -> int:
@@ -110,8 +107,7 @@ def _empty(shards: list[Artifact]) -> TestsDidNotRunError | None:
 
 def _died(shard: Artifact) -> TestsDidNotRunError | None:
     """Return an error if a shard ended before all of its tests had."""
-    reported = {attempt.id for attempt in shard.run.attempts}
-    silent = [nodeid for nodeid in shard.run.planned if nodeid not in reported]
+    silent = recordparts.silent(shard.run.planned, shard.run.attempts)
     ended = shard.run.exit_code is not None if shard.run.planned else shard.run.exit_code == 0
     if shard.run.collected and ended and not silent:
         return None
@@ -121,7 +117,7 @@ def _died(shard: Artifact) -> TestsDidNotRunError | None:
         f"shard {shard.name} {ending}: {lost}",
         why=_why_it_died(shard),
         todo=f"run it again: testbay run {shard.run.service} --shard {shard.name}",
-        evidence="\n".join(silent[:_SHOWN]),
+        evidence="\n".join(silent[:SHOWN]),
     )
 
 
@@ -140,7 +136,7 @@ def _different(shards: list[Artifact]) -> TestsDidNotRunError | None:
                 f"shards {shards[0].name} and {shard.name} did not collect the same tests",
                 why="different commits, a different -k or -m, or names of tests that are made at random",
                 todo="run all shards on one commit with the same arguments",
-                evidence="\n".join(odd[:_SHOWN]),
+                evidence="\n".join(odd[:SHOWN]),
             )
     return None
 
@@ -173,7 +169,7 @@ def _no_partition(what: str, tests: list[str], shards: list[Artifact]) -> TestsD
         if is_split_twice
         else "the records are not of one run, or were changed",
         todo="give all shards the same file (TESTBAY_DURATIONS) and run them again",
-        evidence="\n".join(tests[:_SHOWN]),
+        evidence="\n".join(tests[:SHOWN]),
     )
 
 
@@ -266,7 +262,7 @@ def _summary(shard: Artifact) -> RecordedShard:
         shard=shard.name,
         id=shard.run.id,
         duration_s=shard.run.duration_s,
-        tests_s=round(shard.seconds(_TESTS_STEP), 4),
+        tests_s=round(shard.seconds(TESTS_STEP), 4),
         planned=len(shard.run.planned),
         passed=done.count("passed"),
         failed=done.count("failed"),
@@ -277,7 +273,7 @@ def _summary(shard: Artifact) -> RecordedShard:
 
 def _close(run: Run, shards: list[Artifact], done: Results, *, whole: bool, green: bool) -> None:
     """Add the closing lines of a run, and one that compares the slowest shard with the mean."""
-    seconds = [shard.seconds(_TESTS_STEP) for shard in shards]
+    seconds = [shard.seconds(TESTS_STEP) for shard in shards]
     slowest, mean = max(seconds), sum(seconds) / len(seconds)
     count = f"{len(shards)} of {shards[0].part.of}"
     run.add_closing_line(f"Shards: {count}, the slowest {slowest:.1f}s, the mean {mean:.1f}s", good=whole)
