@@ -15,7 +15,7 @@ from typing import Any
 
 from testbay import ports, process
 from testbay.errors import BayError
-from testbay.harness.faults.relay import Connection, Treatment
+from testbay.harness.faults.relay import NEVER, Connection, Treatment
 
 _FIRST_PORT, _PORTS = 19000, 1000
 _SHUT = ("cut", "refuse", "restart")  # while one of these is on, the port is closed
@@ -23,7 +23,6 @@ _BROKEN = ("cut", "restart")  # and these break what is open
 _MANY_FILES = 10240  # macOS: OPEN_MAX
 _AGAIN_S = 0.05
 _LOOK_S = 3600.0  # the kernel cannot be asked to wait for more than some days
-_NEVER = float("inf")
 
 
 def main() -> None:
@@ -47,7 +46,7 @@ class Door:
 
     def __init__(self, selector: selectors.BaseSelector, asked: dict[str, Any], port: int, lock: socket.socket) -> None:
         self.port = port
-        self._opens_at = _NEVER  # after a restart
+        self._opens_at = NEVER  # after a restart
         self._selector = selector
         self._target = ("127.0.0.1", int(asked["target"]))
         self._seed = f"{asked['seed']} {asked['name']}"
@@ -110,7 +109,7 @@ class Door:
         for name in [fault] if fault else list(self._faults):
             self._faults.pop(name, None)
         if "restart" not in self._faults:
-            self._opens_at = _NEVER
+            self._opens_at = NEVER
         self._reshape()
         if not any(name in self._faults for name in _SHUT):
             self.listen()
@@ -182,8 +181,8 @@ class Proxy:
     def run(self) -> None:
         """Serve connections and commands until the holder's end closes."""
         while not self._is_over:
-            due = min([door.due() for door in self._doors.values()], default=_NEVER)
-            patience_s = None if due == _NEVER else min(max(0.0, due - time.monotonic()), _LOOK_S)
+            due = min([door.due() for door in self._doors.values()], default=NEVER)
+            patience_s = None if due == NEVER else min(max(0.0, due - time.monotonic()), _LOOK_S)
             for key, events in self._selector.select(patience_s):
                 if isinstance(key.data, Connection):
                     key.data.serve(key.fileobj, events, time.monotonic())
@@ -191,7 +190,7 @@ class Proxy:
                     key.data.admit()
                 else:
                     self._execute_commands()
-            if due < _NEVER:
+            if due < NEVER:
                 for door in self._doors.values():
                     door.on_time(time.monotonic())
 

@@ -16,7 +16,7 @@ _READ_BYTES = 1 << 20
 _HELD_BYTES, _HELD_PIECES = 1 << 20, 4096
 _AHEAD_S = 0.1  # with `bandwidth`, no more is read ahead than may pass in this time
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER without patience: closing sends RST
-_NEVER = float("inf")
+NEVER = float("inf")
 Bytes = bytes | memoryview
 
 # What is read into. A flow whose sink is full keeps the buffer until it is empty: copying what is left, into memory
@@ -78,7 +78,7 @@ class Flow:
 
     def due(self) -> float:
         """The time (monotonic) at which the next held piece is due; infinite without one."""
-        return self._held[0][0] if self._held and not self.is_blocked else _NEVER
+        return self._held[0][0] if self._held and not self.is_blocked else NEVER
 
     def read(self, shape: Treatment, now: float) -> None:
         """Read what has arrived, and pass it on or hold it.
@@ -182,7 +182,7 @@ class Connection:
     def due(self) -> float:
         """The time (monotonic) at which `wake` has something to do; infinite if never."""
         if self._shape.is_plain or self._shape.is_frozen or not self.is_open:
-            return _NEVER
+            return NEVER
         return min(coming.due() for _, coming, _ in self._ends)
 
     def wake(self, now: float) -> None:

@@ -38,7 +38,7 @@ class Attachment:
     close: Callable[[], None]
 
 
-def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: None) -> Attachment:
+def attach(folder: Path, run: str, meanwhile: Callable[[], None]) -> Attachment:
     """Open a pool of leases on the stack that belongs to this test process; start a stack if none runs.
 
     Without an inherited stack, the nearest manifest above `folder`, that of the tests, counts. The workers of a `run`
@@ -91,16 +91,11 @@ def borrow(request: "Request") -> Borrowed | None:
             lease = held.take()
         except BayError:
             return None  # the stack has just ended, or all its leases are held: the run starts its own
-        own = {name: _endpoint(lease, name) for name in held.tenancy["endpoints"]}
+        own: dict[str, Endpoint] = {name: lease.slot(name).endpoint for name in held.tenancy["endpoints"]}
         if any(own[name] == kept.endpoints[name] for name in own):
             return None  # an undivided server would be shared with all other users of the stack
         end = undo.pop_all().close
     return Borrowed(lease=lease, stack=replace(kept, endpoints=kept.endpoints | own), close=end)
-
-
-def _endpoint(lease: Lease, name: str) -> Endpoint:
-    endpoint: Endpoint = lease.slot(name).endpoint
-    return endpoint
 
 
 def await_end(run: str) -> None:

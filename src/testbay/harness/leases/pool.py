@@ -44,7 +44,7 @@ class Pool:
 
     def __init__(self, home: Path, record: Mapping[str, Any], line: lifeline.Lifeline) -> None:
         self.tenancy: Tenancy = record["tenancy"]
-        self._home = home
+        self.home = home
         self._data_dir = str(record["data_dir"])
         self._line = line
         self._mark = ""
@@ -72,10 +72,6 @@ class Pool:
             self._line.say({"do": "mark", "mark": self._mark})
         return self._mark
 
-    @property
-    def home(self) -> Path:
-        return self._home
-
     @cached_property
     def _logs(self) -> dict[str, Log]:
         return {name: Log(Path(file)) for name, file in self.tenancy["logs"].items()}
@@ -93,7 +89,7 @@ class Pool:
 
     def facts(self) -> list[str]:
         """A line with the servers, and one with the applied migrations."""
-        applied = [entry.name for entry in entries(registry.read(self._home))]
+        applied = [entry.name for entry in entries(registry.read(self.home))]
         return [servers(self.tenancy), *([f"migrations: {', '.join(applied)}"] if applied else [])]
 
     @property
@@ -237,7 +233,7 @@ class Pool:
     def _context(self, name: str) -> SlotContext:
         return SlotContext(
             endpoint=Endpoint(**self.tenancy["endpoints"][name]),
-            home=self._home,
+            home=self.home,
             streams=self.tenancy["streams"],
             serve=self._server_of(self.tenancy["further"][name]) if name in self.tenancy["further"] else None,
             unserve=lambda server: self._line.say({"do": "unserve", "name": server}),
@@ -264,7 +260,7 @@ class Pool:
 
     def _number(self) -> tuple[int, IO[bytes]]:
         """Take a free number for a lease."""
-        held = registry.hold_number(self._home)
+        held = registry.hold_number(self.home)
         if held is None:
             raise EngineUnavailableError(
                 f"all {LEASES} leases of the stack are held",
@@ -276,7 +272,7 @@ class Pool:
     def _another(self, number: int) -> int:
         """Exchange a number for a free one, else for the one unused for the longest time."""
         self._spent.append(number)
-        held = registry.hold_number(self._home)
+        held = registry.hold_number(self.home)
         if held is None:
             return self._spent.popleft()
         self._locks.append(held[1])

@@ -13,8 +13,6 @@ from testbay.errors import ServiceEndedWarning
 from testbay.harness import world
 
 if TYPE_CHECKING:
-    from _pytest.terminal import TerminalReporter  # pytest names it only since version 8.4
-
     from testbay.harness.launch.launcher import Launcher
     from testbay.harness.leases.lease import Lease
     from testbay.harness.leases.pool import Pool
@@ -83,10 +81,10 @@ class Launching:
         """Make the service. Its log lies in the stack's folder; `testbay run` copies it, masked, to its own logs."""
         from testbay.harness import service
 
-        program = {"start": start} if start else {}
-        path = {"ready": ready} if ready else {}
+        tenancy = pool.tenancy.copy()
+        tenancy["start"], tenancy["ready"] = start or tenancy["start"], ready or tenancy["ready"]
         made = service.Service(
-            {**pool.tenancy, **program, **path},  # type: ignore[typeddict-item] # mypy does not see which keys these are
+            tenancy,
             {**lease.env, **env},
             self._log(pool, _free(f"service-{lease.name}", {other.log.stem for other in self.open})),
             self.of(pool),
@@ -148,7 +146,7 @@ class Launching:
         """Take over a worker's remarks."""
         self._said += getattr(node, "workeroutput", {}).get(_SAID, [])
 
-    def pytest_terminal_summary(self, terminalreporter: "TerminalReporter") -> None:
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print each remark once."""
         for line in dict.fromkeys(self._said):
             terminalreporter.write_line(f"testbay: {line}")

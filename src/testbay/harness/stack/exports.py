@@ -50,10 +50,13 @@ def _fill(template: str, endpoints: Mapping[str, Endpoint], name: str) -> str:
                 why=f"a dependency has {', '.join(_ATTRIBUTES)}" if dependency in endpoints else known,
                 todo="correct it, or add the dependency to `needs`",
             )
-        endpoint = endpoints[dependency]
-        return ROOMS[dependency].url(endpoint) if attribute == "url" else str(getattr(endpoint, attribute))
+        return _part(dependency, endpoints[dependency], attribute)
 
     return re.sub(r"\{([a-z]+\.[a-z]+)\}", one, template)
+
+
+def _part(name: str, endpoint: Endpoint, attribute: str) -> str:
+    return ROOMS[name].url(endpoint) if attribute == "url" else str(getattr(endpoint, attribute))
 
 
 def placeholders(endpoints: Mapping[str, Endpoint], exported: Mapping[str, str]) -> dict[str, str]:
@@ -61,8 +64,7 @@ def placeholders(endpoints: Mapping[str, Endpoint], exported: Mapping[str, str])
     found = dict(exported)
     for name, endpoint in endpoints.items():
         if name in ROOMS:
-            found |= {f"{name}.{attribute}": str(getattr(endpoint, attribute)) for attribute in _ATTRIBUTES[1:]}
-            found[f"{name}.url"] = ROOMS[name].url(endpoint)
+            found |= {f"{name}.{attribute}": _part(name, endpoint, attribute) for attribute in _ATTRIBUTES}
     for alias, name in ALIASES.items():
         found |= {f"{alias}.{key}": found[f"{name}.{key}"] for key in _ATTRIBUTES if f"{name}.{key}" in found}
     return found

@@ -122,10 +122,10 @@ def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask
     Raises:
         ManifestError: Nothing runs and no run is recorded, or no server has that name.
     """
-    records = [record for record in registry.living(settings.stacks_dir) if record.get("project") == str(project)]
-    fitting = [record["id"] for record in records if asked.which in (None, record["id"], record["service"])]
-    folders = [settings.stacks_dir / name for name in fitting] or [_newest(project, asked.which)]
-    names = _names([record for record in records if record["id"] in fitting], folders[0].parent)
+    living = [record for record in registry.living(settings.stacks_dir) if record.get("project") == str(project)]
+    records = [record for record in living if asked.which in (None, record["id"], record["service"])]
+    folders = [settings.stacks_dir / record["id"] for record in records] or [_newest(project, asked.which)]
+    names = _names(records, folders[0].parent)
     logs = Logs(folders, voice, mask, ALIASES.get(asked.only or "", asked.only), names)
     if not logs.find():
         there = Logs(folders, voice, mask, names=names).find()
@@ -136,7 +136,7 @@ def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask
         )
     with suppress(InterruptedRunError), process.signals_as_errors():  # Ctrl-C is how it is meant to end
         logs.last(asked.lines)
-        if asked.follow and not fitting:
+        if asked.follow and not records:
             voice.say(f"# no stack runs that could be followed; this was {folders[0].parent.name}")
         elif asked.follow:
             _follow(logs)

@@ -9,7 +9,6 @@ import functools
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg import pq, sql
@@ -69,9 +68,9 @@ class Database:
         self._renewals = 0
         self._used = False  # lent since it was last made as new
         self._resetting = False  # the server has been told to make it as new, and was not heard yet
-        self._lent: weakref.ref[psycopg.Connection[tuple[Any, ...]]] | None = None
-        self._session: psycopg.Connection[tuple[Any, ...]] | None = None
-        self._prepared_in: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._lent: weakref.ref[Session] | None = None
+        self._session: Session | None = None
+        self._prepared_in: Session | None = None
         self._oid = 0
         self._question = b""
         self._since = b""
