@@ -41,7 +41,9 @@ _UNREADABLE = {
 _FLYWAY_PLACEHOLDER = re.compile(r"\$\{[\w.:]+\}")
 _FLYWAY = re.compile(r"(?P<kind>[VBUR])(?P<version>\d+(?:[._]\d+)*)?__.*\.sql")
 _FLYWAY_CALLBACK = re.compile(r"(before|after)[A-Z]\w*?(?:__.*)?\.sql")
-_BACK = re.compile(r"[._-](?:down|undo|rollback|revert|reverse)(?:\.sql)?\.sql$", re.IGNORECASE)
+_BACK = re.compile(r"[._-](?:down|undo|rollback|rb|revert|reverse|backwards?|drop)(?:\.sql)?\.sql$", re.IGNORECASE)
+_BACK_FIRST = re.compile(r"(?:down|downgrade|undo|rollback|revert|reverse|backwards?)[._-]", re.IGNORECASE)
+_FORTH = ("up", "do", "forward", "forwards", "apply", "upgrade")
 _DOTTED_BACK = re.compile(r"\.(?:down|undo|rollback|revert|reverse)\.sql$|^\d+\.undo\.", re.IGNORECASE)
 _CODE = re.compile(
     r"(?:\d|V\d+__).*\.(?:py|go|js|ts|rb|rs|sh|java|kt|php|exs?|cs|xml|ya?ml|psql|pgsql|sql\.(?:gz|bz2|xz|zst|tmpl|tpl|j2|in))"
@@ -134,13 +136,21 @@ def _place(file: Path) -> tuple[bool, tuple[int, ...], list[str | int], str]:
 
 
 def _leads_back(name: str, names: set[str]) -> bool:
-    """Return whether a file leads down; `scale_down.sql` does so only beside `scale_up.sql` or `scale.sql`."""
+    """Return whether a file leads down; `scale_down.sql` does so only beside `scale_up.sql` or `scale.sql`.
+
+    So does `down_1.sql` beside `up_1.sql` or `1.sql`; `undo_log.sql` beside `log.sql` does not.
+    """
     if _DOTTED_BACK.search(name) or re.match(r"U\d[\d._]*__", name):
         return True
+    lower = {other.lower() for other in names}
+    if first := _BACK_FIRST.match(name):
+        mark, rest = first[0][-1], name[first.end() :].lower()
+        beside = {rest} if re.search(r"\d", rest) else set()
+        return bool({*beside, *(f"{way}{mark}{rest}" for way in _FORTH)} & lower)
     if not (back := _BACK.search(name)):
         return False
-    stem, mark = name[: back.start()], name[back.start()]
-    return bool({f"{stem}.sql", f"{stem}{mark}up.sql", f"{stem}{mark}do.sql", f"{stem}{mark}UP.sql"} & names)
+    stem, mark = name[: back.start()].lower(), name[back.start()]
+    return bool({f"{stem}.sql", *(f"{stem}{mark}{way}.sql" for way in _FORTH)} & lower)
 
 
 def _other_layout(folder: Path) -> str:

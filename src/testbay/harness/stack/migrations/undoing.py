@@ -19,7 +19,7 @@ _TAKES_AWAY = re.compile(
 
 
 def undone(text: str) -> tuple[int, str] | None:
-    """Find a comment such as `-- [down]` behind which something is taken away that was made before it.
+    """Find a comment such as `-- [down]` behind which something is taken away that was made before it, or all of it.
 
     Returns:
         The comment's line, and the name of the first thing taken away; None without such a comment.
@@ -32,7 +32,32 @@ def undone(text: str) -> tuple[int, str] | None:
         for gone in islice(_TAKES_AWAY.finditer(text, comment.end()), _LOOKED_AT):
             if re.search(rf"(?i)\b(?:CREATE|ADD|INSERT)\b[^;]*\b{re.escape(gone['name'])}\b", above):
                 return above.count("\n") + 1, gone["name"]
-    return None
+    return _comes_to_nothing(text)
+
+
+_MADE = re.compile(
+    r"^[ \t]*CREATE\s+(?:OR\s+REPLACE\s+)?(?:UNLOGGED\s+|MATERIALIZED\s+)?"
+    r"(?:TABLE|VIEW|TYPE|DOMAIN|SCHEMA|SEQUENCE|EXTENSION)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    r"[\"\w.]*?\"?(?P<name>\w+)\"?(?=[\s;,(]|$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ELSEWHERE = re.compile(r"^[ \t]*(?:INSERT|UPDATE|ALTER|DO|SELECT|CALL|COPY|\\)", re.IGNORECASE | re.MULTILINE)
+_ANY_COMMENT = re.compile(r"^[ \t]*--.*$", re.MULTILINE)
+
+
+def _comes_to_nothing(text: str) -> tuple[int, str] | None:
+    """Find a comment, whatever it says, behind which all that the file makes is taken away, and nothing else is done.
+
+    A file that makes a table, uses it and drops it has another effect, and is no such file.
+    """
+    gone = list(islice(_TAKES_AWAY.finditer(text), _LOOKED_AT))
+    made = {match["name"].lower() for match in _MADE.finditer(text)}
+    if not made or _ELSEWHERE.search(text) or not made <= {match["name"].lower() for match in gone}:
+        return None
+    last_made = max(match.start() for match in _MADE.finditer(text))
+    begins = next((match for match in gone if match.start() > last_made), None)
+    comment = begins and next(_ANY_COMMENT.finditer(text, last_made, begins.start()), None)
+    return (text.count("\n", 0, comment.start()) + 1, begins["name"]) if begins and comment else None
 
 
 def _one_line(block: re.Match[str]) -> str:

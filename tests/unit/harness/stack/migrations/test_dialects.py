@@ -37,6 +37,10 @@ def folder(place: Path, *names: str, **texts: str) -> Path:
         (["001.do.sql", "001.undo.sql", "002.do.b.sql", "002.undo.b.sql"], ["001.do.sql", "002.do.b.sql"]),
         (["1_a_up.sql", "1_a_down.sql"], ["1_a_up.sql"]),
         (["1_scale_down.sql"], ["1_scale_down.sql"]),
+        (["down_1.sql", "up_1.sql", "downgrade-2.sql", "upgrade-2.sql"], ["up_1.sql", "upgrade-2.sql"]),
+        (["1_a_forward.sql", "1_a_backward.sql", "2_b.sql", "rollback_2_b.sql"], ["1_a_forward.sql", "2_b.sql"]),
+        (["1_a.sql", "1_a_rb.sql", "1_a.drop.sql"], ["1_a.sql"]),
+        (["log.sql", "undo_log.sql"], ["log.sql", "undo_log.sql"]),
         (["1.10_c.sql", "1.2_b.sql", "1_a.sql", "schema.sql"], ["schema.sql", "1_a.sql", "1.2_b.sql", "1.10_c.sql"]),
         (["2_B.SQL", "1_a.sql", "2_b.DOWN.SQL", "._1_a.sql", ".#1_a.sql"], ["1_a.sql", "2_B.SQL"]),
         (["1_2fa.sql", "1.2fa.sql", "post-apply.sql"], ["1.2fa.sql", "1_2fa.sql", "post-apply.sql"]),
@@ -256,9 +260,22 @@ def test_way_down_behind_a_strange_marker_is_not_applied(
         dialects.upward(file)
 
 
+@pytest.mark.parametrize("comment", ["-- uninstall", "-- ↓", "-- runter", "-- drop"])
+def test_a_file_that_takes_all_away_again_is_refused_whatever_its_comment_says(tmp_path: Path, comment: str) -> None:
+    """It would come to nothing, and be called applied."""
+    made = 'CREATE TABLE IF NOT EXISTS app.a (b int);\nCREATE INDEX i ON app.a (b);\nCREATE TYPE "Kind" AS ENUM ();\n'
+    text = f'{made}{comment}\nDROP TYPE "Kind";\nDROP TABLE app.a;\n'
+
+    with pytest.raises(MigrationError, match=r"migration 1\.sql: line 4 seems to begin a way down: it takes Kind away"):
+        dialects.upward(folder(tmp_path, **{"1.sql": text}) / "1.sql")
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "DROP TABLE IF EXISTS a;\n-- anew\nCREATE TABLE a ();\n",
+        "CREATE TABLE a ();\nINSERT INTO b SELECT 1;\n-- it has served\nDROP TABLE a;\n",
+        "CREATE TABLE a ();\nCREATE TABLE b ();\n-- not in use\nDROP TABLE a;\n",
         "CREATE TABLE a ();\n-- rollback the old one\nDROP TABLE b;\n",
         "CREATE TEMP TABLE a ();\n-- it is not needed further down\nDROP TABLE a;\n",
         "CREATE TABLE a ();\n-- Rollback: see below\n-- DROP TABLE a;\n/* DROP TABLE a; */\n",
