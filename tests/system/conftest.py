@@ -74,9 +74,19 @@ def haste():
 time.monotonic = lambda: clock() * haste()
 time.sleep = lambda delay_s: sleep(delay_s / haste())
 """
+# What boto3 reads of its services is in files that stay as they are; it reads them anew for each session.
+READ_ONCE = """
+import functools, boto3, botocore.session
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+for name in ("sts", "ssm"):
+    boto3.client(name, region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
+boto3.DEFAULT_SESSION = None
+"""
 WARM = Warm(*_TESTBAY, *_PYTEST, environ=usual_environ())
 WARM_STEPS = Warm(*_TESTBAY, *_PYTEST, environ={"PATH": os.environ["PATH"]}, first=HASTE)  # in workflows
-WARM_AWS = Warm(*_TESTBAY, "boto3", "botocore.client", environ={"PYTHONPATH": os.pathsep.join(sys.path)})
+WARM_AWS = Warm(
+    *_TESTBAY, "boto3", "botocore.client", environ={"PYTHONPATH": os.pathsep.join(sys.path)}, first=READ_ONCE
+)
 WARM_PYTEST = Warm("pytest", *_PYTEST, environ=usual_environ())
 
 
