@@ -223,7 +223,7 @@ class _Module:
         default = _default(call) or self._ors.get(call, "")
         sample = self._wanted.get(call) or self._wanted.get(read.target, "")
         if sample == MODULE or (sample and read.required):  # None, which os.getenv gives, would not do
-            required = required or not default
+            required = required or not (default or _is_computed(call))
         return replace(read, name=name, default=default, required=required, sample=_sample(call, sample))
 
 
@@ -311,8 +311,17 @@ def _declared(source: Source) -> set[str]:
     return {name for call in makers for name, value in keywords(call).items() if isinstance(value, ast.Tuple)}
 
 
-def _default(call: ast.Call) -> str:
+def _default_of(call: ast.Call) -> ast.expr | None:
     named = keywords(call)
     positional = call.args[1:2] if "envvar" not in named else call.args[:1] if last(call.func) == "Option" else []
-    default = named.get("default") or next(iter(positional), None)
+    return named.get("default") or next(iter(positional), None)
+
+
+def _is_computed(call: ast.Call) -> bool:
+    """Return whether the call has a default whose value is not known here, such as `7 * DAY`."""
+    return not isinstance(_default_of(call) or ast.Constant(None), ast.Constant)
+
+
+def _default(call: ast.Call) -> str:
+    default = _default_of(call)
     return str(default.value) if isinstance(default, ast.Constant) and default.value is not None else ""

@@ -86,6 +86,7 @@ class Settings(BaseSettings):
         ),
         ("psycopg", 'getenv("DATABASE_URL", "postgresql://b/c?sslmode=require&user=me")', ""),
         ("asyncpg", 'X = getenv("STORE")\nasyncpg.connect(X)', 'STORE = "{postgres.url}"'),
+        ("redis", "DAY = int(getenv('DAY', 24 * 60))\nSIZE = int(getenv('SIZE', None))", 'SIZE = "1"'),
         ("django", 'env("ALLOWED_HOSTS", cast=Csv())', 'ALLOWED_HOSTS = "*"'),
         ("django", "env.list('HOSTS')", 'HOSTS = ""'),
         ("fastapi", "class C(BaseSettings):\n    allowed_hosts: list[str]", "ALLOWED_HOSTS = '[\"*\"]'"),
