@@ -32,7 +32,7 @@ _URL = re.compile(
     r"(?P<host>[\w.\0-]+)(?::(?P<port>[^/?#,\s]*))?(?:/(?P<db>[\w\0-]+))?"
 )
 _WORDS = {"dbname": "db", "database": "db", "name": "db", "username": "user", "hostname": "host"}
-_LAST_PORT = 65_535
+_PORTS = range(1024, 65_536)  # a server of tests takes none of root's: RedisSettings(port=123) is never connected
 _KEYS = ("host", "port", "user", "password", "db")
 OF_REDIS = ("Redis", "StrictRedis", "Valkey", "StrictValkey", "RedisSettings")
 OF_PEEWEE = ("PostgresqlDatabase", "PostgresqlExtDatabase", "PooledPostgresqlDatabase", "PooledPostgresqlExtDatabase")
@@ -279,7 +279,7 @@ def _address(need: str, named: Mapping[str, str], where: str) -> Iterator[FixedA
     """Make the address; none if a part of host or port is unknown. A login may be unknown."""
     said = {key: named.get(key, "") for key in _KEYS}
     port = said["port"] or str(PORTS[need])
-    if UNKNOWN in said["host"] or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > _LAST_PORT:
+    if UNKNOWN in said["host"] or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) not in _PORTS:
         return
     rest = {key: said[key] for key in ("user", "password", "db") if UNKNOWN not in said[key]}
     yield FixedAddress(
