@@ -208,9 +208,14 @@ def _unled(found: Servers, ways: _Ways, ports: Collection[str]) -> list[str]:
 
 
 def _elsewhere(project: Project, found: Servers, taken: Collection[int]) -> list[str]:
-    """Describe the servers that the sources want beside the one of a kind that a run starts."""
+    """Describe the servers that the sources want beside the one of a kind that a run starts, such as a cluster."""
     ports = insisted.elsewhere(project, found.offered.keys() - taken)
-    return [
+    lines = [
+        f"a server for {read.where}, which reads {read.name}: a run starts a single one, and tests that go to the "
+        "default of this variable meet whatever listens"
+        for read in variables.of_several(project)
+    ]
+    return lines + [
         f"a server for {where}, which names port {port} ({found.offered[port]}): a run starts one of a kind, and tests "
         "that go there meet whatever listens"
         for port, where in ports.items()

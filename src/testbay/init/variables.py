@@ -31,6 +31,9 @@ _OTHERS = re.compile(
     r"(^|_)(MYSQL|MARIADB|MSSQL|ORACLE|SQLITE|MONGO|MONGODB|RABBITMQ|AMQP|KAFKA|MEMCACHED|ELASTICSEARCH|REPL"
     r"|CLICKHOUSE|INFLUX|INFLUXDB|NEO4J|CASSANDRA|SENTINELS?|CLUSTER|IMAGE)(_|$)"
 )
+# What is left without the project's prefix, where that names the server: POSTGRESQL_AUDIT_TEST_USER.
+_OF_TESTS = re.compile(r"TESTS?_(HOST|PORT|USER|USERNAME|PASSWORD)")
+_OF_SEVERAL = re.compile(r"(^|_)(SENTINELS?|CLUSTER)(_|$)")  # whose client fails at a single server
 _SCHEMES = {
     "postgres": "postgres",
     "postgis": "postgres",
@@ -133,6 +136,13 @@ def _of_users(project: Project, local: Collection[str]) -> set[str]:
     return {read.name for read, role in optional if role.need in led and _file(read) not in tests}
 
 
+def of_several(project: Project) -> Iterator[Read]:
+    """Yield the variables that name a cluster or a Sentinel, with an address where they are not set."""
+    for read in reads(project):
+        if _OF_SEVERAL.search(read.name.upper()) and re.match(r"(redis|valkey)s?://", read.default):
+            yield read
+
+
 def _is_whole(role: Role) -> bool:
     return role.kind in ("url", "address")
 
@@ -149,6 +159,8 @@ def _role(read: Read, example: str) -> Role | None:
     if match := re.match(r"(?:(?:db|sqla)\+)?(\w+)(\+\w+)?://", value):  # db+postgresql: as Celery's backend has it
         for begin, need in _SCHEMES.items():
             if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
+                if _OF_SEVERAL.search(read.name.upper()):
+                    return None
                 return Role(need=need, kind="url", scheme=match[0], query=_query(value))
         if match[1].lower() != "sqlite":  # which stands in until another one is named
             return None

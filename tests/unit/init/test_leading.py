@@ -47,6 +47,7 @@ class Settings(BaseSettings):
         ("psycopg", 'getenv("DB_NAME")', 'DB_NAME = "{postgres.db}"'),
         ("psycopg", 'getenv("POSTGRES_PORT")', ""),
         ("psycopg", 'getenv("REDIS_URL")', ""),
+        ("redis", 'getenv("REDIS_CLUSTER_URL", "redis://localhost:7000")', ""),
         ("redis", 'getenv("CELERY_BROKER_URL")', 'CELERY_BROKER_URL = "{dragonfly.url}"'),
         ("redis", 'getenv("REDIS_PASSWORD")', 'REDIS_PASSWORD = "{dragonfly.password}"'),
         ("nats-py", 'getenv("NATS_SERVERS")', 'NATS_SERVERS = "{nats.url}"'),
@@ -153,6 +154,18 @@ def test_a_variable_gets_what_the_program_wants(project: Project, packages: str,
     env = variables.environment(found, servers.servers(found, {}).needs)
 
     assert "\n".join(f"{one.key} = {one.value}" for one in env) == line
+
+
+def test_a_cluster_that_a_variable_names_is_said(project: Project) -> None:
+    """A run starts none, and the variable is left alone: its client would fail at a single server."""
+    read = 'getenv("REDIS_CLUSTER_URL", "redis://localhost:7000")'
+    made = manifest.draft(add(project, {"requirements.txt": "redis", "a.py": read}), {})
+
+    said = (
+        "a server for a.py:1, which reads REDIS_CLUSTER_URL: a run starts a single one, and tests that go to the "
+        "default of this variable meet whatever listens"
+    )
+    assert [line for line in made.missing if "REDIS_CLUSTER_URL" in line] == [said]
 
 
 @pytest.mark.parametrize(
