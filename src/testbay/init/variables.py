@@ -176,7 +176,8 @@ def _query(address: str) -> str:
 
 def _by_name(read: Read, value: str) -> Role | None:
     """Determine server and kind of a variable by the client that takes it, else by the words of its name."""
-    name = re.sub(r"(^|_)TESTDB(?=_|$)", r"\1DB", (read.short or read.name).upper())
+    own = read.name if _OF_TESTS.fullmatch(read.short.upper()) else read.short or read.name
+    name = re.sub(r"(^|_)TESTDB(?=_|$)", r"\1DB", own.upper())
     words = _JOINED.sub(r"\1\2_", name).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
     kind = "address" if _ADDRESS.fullmatch(value) else kind

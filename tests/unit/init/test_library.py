@@ -48,6 +48,18 @@ def test_variables_of_a_librarys_users_are_left_out_where_tests_have_a_fixed_por
     assert [f"{line.key} = {line.value}" for line in made.env] == lines
 
 
+def test_a_projects_prefix_names_the_server_of_its_tests(project: Project) -> None:
+    """The tests' login is the server's, and the port of the program's own is not."""
+    read = "getenv('POSTGRESQL_AUDIT_TEST_PASSWORD', '')\ngetenv('POSTGRESQL_AUDIT_PORT', '80')"
+    files = {"pyproject.toml": '[project]\nname = "postgresql_audit"\ndependencies = ["psycopg"]', "a.py": read}
+
+    made = manifest.draft(add(project, files), {})
+
+    assert [f"{line.key} = {line.value}" for line in made.env] == [
+        'POSTGRESQL_AUDIT_TEST_PASSWORD = "{postgres.password}"'
+    ]
+
+
 @pytest.mark.parametrize(
     ("call", "setup", "ports"),
     [
