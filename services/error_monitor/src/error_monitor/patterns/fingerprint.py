@@ -94,7 +94,7 @@ def _made(parts: tuple[str, ...], reason: str) -> Fingerprint:
 def _of(failure: Failure) -> tuple[tuple[str, ...], str]:
     """The parts that name an exception, and why these."""
     kind = (failure.type or "?").rpartition(".")[2]
-    if failure.source:
+    if failure.source and not (failure.source.startswith("<") and _place(failure, kind)):
         return ("syntax", kind, _module(failure.source)), f"{kind} in {_module(failure.source)}"
     if failure.members:
         leaves = sorted({"\1".join(_of(member)[0]) for member in _leaves(failure)[:LEAVES]})
