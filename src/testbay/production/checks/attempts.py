@@ -70,7 +70,7 @@ async def _ask(context: CheckContext, check: Check, instance: str, cleanups: lis
         case "websocket":
             return await websocket.ask(context, check, instance)
         case "env":
-            return env.ask(context, check)
+            return await asyncio.to_thread(env.ask, context, check)
         case "container":
             return await asyncio.to_thread(container.ask, context, check)
         case "journey":

@@ -1,5 +1,7 @@
 """The check of variables: of a file or of the environment."""
 
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +38,23 @@ def test_variables_that_are_there_pass(ask: Ask, tmp_path: Path) -> None:
 
     assert only(ask(ENV)).said == "3 variables in .env"
     assert only(ask(ENV.replace('source = ".env"', ""), environ=environ)).said == "3 variables in the environment"
+
+
+def test_a_pipe_is_read_and_one_that_stays_empty_is_left(ask: Ask, tmp_path: Path) -> None:
+    """Managers of secrets offer them; a watcher that waited for one would ask nothing else any more, and not end."""
+    os.mkfifo(tmp_path / ".env")
+    lines = ENV.replace('"A", "B", "C"', '"A"') + "attempts = 1\ntimeout = "
+    silent = only(ask(lines + '"300ms"'))
+    writer = threading.Thread(target=lambda: (tmp_path / ".env").write_text("A=1\n", encoding="utf-8"))
+    writer.start()
+    heard = only(ask(lines + '"20s"'))
+    writer.join()
+
+    assert (silent.verdict, silent.said) == (
+        "error",
+        ".env: is a pipe, and what writes into it did not do so in time",
+    )
+    assert (heard.verdict, heard.said) == ("pass", "1 variable in .env")
 
 
 @pytest.mark.parametrize("value", ["", "''", '""', "' '", "\"''\"", "'\"\"'"])
