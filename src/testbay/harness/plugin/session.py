@@ -294,7 +294,8 @@ def _nearest_manifest(folder: Path, root: Path) -> Path:
         return root
     from testbay.manifest.files import manifest_file
 
-    inside = (place for place in (folder, *folder.parents) if place.is_relative_to(root))
+    ways = (folder, folder.resolve())  # tests may be linked from a package, or into one
+    inside = (place for way in ways for place in (way, *way.parents) if root in place.parents)
     return next(filter(manifest_file, inside), root)
 
 
