@@ -6,10 +6,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
 
 from error_monitor import __version__, logs
 from error_monitor.api import fixes, page, routes
-from error_monitor.api.access import PREFIX
+from error_monitor.api.access import PREFIX, unrouted
 from error_monitor.monitor import Monitor
 from error_monitor.settings import Settings, SettingsError
 
@@ -26,6 +27,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.from_env()
     logs.configure(settings.log_level)
     app = FastAPI(title="error-monitor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(HTTPException, unrouted)
     _watch(app, settings)
     for router in _ROUTERS:  # as they are: `include_router` would make each route anew, at the first request
         app.router.routes.extend(router.routes)

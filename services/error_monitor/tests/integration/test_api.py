@@ -144,6 +144,19 @@ def test_no_list_leaves_out_what_was_asked(seen: Instance, question: str) -> Non
     assert (answer.status_code, answer.json()["error"]["details"]["problems"][0]["at"]) == (422, f"query.{name}")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "told"),
+    [("GET", "/nothing", (404, "not_found", None)), ("POST", "/health", (405, "method_not_allowed", "GET"))],
+)
+def test_what_no_route_takes_is_an_error_like_others(
+    seen: Instance, method: str, path: str, told: tuple[int, str, str | None]
+) -> None:
+    """A wrong address and a wrong method have the shape of every error."""
+    answer = seen.client.request(method, path)
+
+    assert (answer.status_code, answer.json()["error"]["code"], answer.headers.get("allow")) == told
+
+
 def test_lists_are_paged(seen: Instance) -> None:
     """Scans and gaps say how many there are, and give the part that is asked for."""
     scans, behind = seen.get("/scans", limit=1), seen.get("/scans", limit=1, offset=1000)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from error_monitor import logs
 from error_monitor.database import AWAY, NO_TABLES, NOT_MIGRATED
@@ -37,6 +38,15 @@ class ApiError(Exception):
         for challenge in _CHALLENGES if self.status == 401 else ():
             response.headers.append("WWW-Authenticate", challenge)
         return response
+
+
+async def unrouted(request: Request, error: Exception) -> Response:
+    """Answer what no route takes as every other error: an address that is not there, or a method that it has not."""
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    told = ApiError(error.status_code, code, f"{request.method} {request.url.path} is not part of this API").response()
+    told.headers.update(error.headers or {})
+    return told
 
 
 class Guarded(APIRoute):
