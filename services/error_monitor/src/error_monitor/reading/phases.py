@@ -95,7 +95,7 @@ def _text(record: Open, line: Line) -> bool:
     """Take a line after a header: the rest of its message, or its traceback."""
     if record.levelled and not line.part and _apart(record, line):
         return False
-    if begins := _opening(line):
+    if begins := tracebacks.opening(line.text):
         return not record.alone and record.opens(begins, line)
     if _foreign(record, line) or (not record.headered and record.blanks) or _beyond(record, line):
         return False
@@ -119,7 +119,7 @@ def _frames(record: Open, line: Line) -> bool:
     text = _inside(record, line)
     if text[0] in " \t>":
         return record.add(line)
-    if _opening(line):
+    if tracebacks.opening(line.text):
         return False
     if tracebacks.CHAIN.match(text):
         return record.enter("between", line)
@@ -142,7 +142,7 @@ def _boxed(record: Open, line: Line) -> bool:
     """Below rich's box: the exception."""
     if tracebacks.CHAIN.match(line.text):
         return record.enter("between", line)
-    if _opening(line) == "box" or line.text.strip()[0] in tracebacks.BOX_TOPS:
+    if tracebacks.opening(line.text) == "box" or line.text.strip()[0] in tracebacks.BOX_TOPS:
         return record.enter("box", line)
     return tracebacks.failure_line(_inside(record, line)) and record.enter("message", line)
 
@@ -162,9 +162,8 @@ def _begins(record: Open, line: Line) -> bool:
     """Return whether a line may begin a record of its own."""
     text = line.text
     named = foreign.NAMED.match(text) or languages.begins(text) or runtimes.begins(text) or OPENER.match(text)
-    return bool(
-        line.level in ("error", "critical") or named or crashes.begun(text) or _opening(line) or _foreign(record, line)
-    )
+    begins = named or crashes.begun(text) or tracebacks.opening(text) or _foreign(record, line)
+    return bool(begins) or line.level in ("error", "critical")
 
 
 def _foreign_stack(record: Open, line: Line) -> bool:
@@ -215,7 +214,7 @@ def _group(record: Open, line: Line) -> bool:
 
 def _between(record: Open, line: Line) -> bool:
     """Between two exceptions of a chain."""
-    begins = _opening(line)
+    begins = tracebacks.opening(line.text)
     return begins is not None and record.enter(begins, line)
 
 
@@ -229,11 +228,9 @@ def _message(record: Open, line: Line) -> bool:
         return record.add(line)
     if tracebacks.CHAIN.match(text):
         return record.enter("between", line)
-    if (record.blanks and not record.headered) or _foreign(record, line) or _opening(line) or OPENER.match(text):
-        return False
-    if foreign.PANIC.match(text):
-        return False
-    return record.add(line)
+    begins = tracebacks.opening(text) or OPENER.match(text) or foreign.PANIC.match(text)
+    is_over = (record.blanks and not record.headered) or begins or _foreign(record, line)
+    return not is_over and record.add(line)
 
 
 def _inside(record: Open, line: Line) -> str:
@@ -249,13 +246,9 @@ def _made_at(record: Open, line: Line) -> bool:
     return begins or (record.created and line.text[0] in " \t")
 
 
-def _opening(line: Line) -> str | None:
-    return tracebacks.opening(line.text) if "most recent call last" in line.text else None
-
-
 def _apart(record: Open, line: Line) -> bool:
     """Return whether a line that has a level of its collector's is a message of its own."""
-    opens = _opening(line) or OPENER.match(line.text) or foreign.STACK.match(line.text)
+    opens = tracebacks.opening(line.text) or OPENER.match(line.text) or foreign.STACK.match(line.text)
     return line.level != record.lines[0].level or not (opens or line.text[0] in " \t")
 
 
