@@ -33,7 +33,7 @@ _OTHERS = re.compile(
 )
 # What is left without the project's prefix, where that names the server: POSTGRESQL_AUDIT_TEST_USER.
 _OF_TESTS = re.compile(r"TESTS?_(HOST|PORT|USER|USERNAME|PASSWORD)")
-_OF_SEVERAL = re.compile(r"(^|_)(SENTINELS?|CLUSTER)(_|$)")  # whose client fails at a single server
+_OF_SEVERAL = re.compile(r"(^|_)(SENTINELS?|CLUSTER)(_|$)")  # whose Redis client fails at a single server
 _SCHEMES = {
     "postgres": "postgres",
     "postgis": "postgres",
@@ -159,7 +159,7 @@ def _role(read: Read, example: str) -> Role | None:
     if match := re.match(r"(?:(?:db|sqla)\+)?(\w+)(\+\w+)?://", value):  # db+postgresql: as Celery's backend has it
         for begin, need in _SCHEMES.items():
             if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
-                if _OF_SEVERAL.search(read.name.upper()):
+                if need == "dragonfly" and _OF_SEVERAL.search(read.name.upper()):
                     return None
                 return Role(need=need, kind="url", scheme=match[0], query=_query(value))
         if match[1].lower() != "sqlite":  # which stands in until another one is named

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
         ("psycopg", 'getenv("POSTGRES_PORT")', ""),
         ("psycopg", 'getenv("REDIS_URL")', ""),
         ("redis", 'getenv("REDIS_CLUSTER_URL", "redis://localhost:7000")', ""),
+        ("nats-py", 'getenv("NATS_CLUSTER_URL", "nats://nats:4222")', 'NATS_CLUSTER_URL = "{nats.url}"'),
+        ("psycopg", 'getenv("CLUSTER_DSN", "postgresql://db/app")', 'CLUSTER_DSN = "{postgres.url}"'),
         ("redis", 'getenv("CELERY_BROKER_URL")', 'CELERY_BROKER_URL = "{dragonfly.url}"'),
         ("redis", 'getenv("REDIS_PASSWORD")', 'REDIS_PASSWORD = "{dragonfly.password}"'),
         ("nats-py", 'getenv("NATS_SERVERS")', 'NATS_SERVERS = "{nats.url}"'),
