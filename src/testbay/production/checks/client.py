@@ -48,7 +48,7 @@ class ContextOptions:
 
 def open_context(plan: ContextOptions) -> tuple[CheckContext, str]:
     """Make the context of a run; also return why the target cannot be reached, or an empty string."""
-    target = plan.target or Target(base_url="http://127.0.0.1:9")
+    target = plan.target or Target(base_url="http://127.0.0.1:9", writes=True)  # only one that is named can forbid it
     base_url, absent = placeholders.with_environment(target.base_url, plan.environ)
     headers: dict[str, str] = {}
     for name, text in target.headers.items():

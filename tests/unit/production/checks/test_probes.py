@@ -255,6 +255,20 @@ def test_a_server_that_takes_no_login_is_told_from_one_that_is_slow(
     assert (verdict, said.partition(" took ")[2]) == ("fail", "longer than 0.6 s: no login came about")
 
 
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("postgres", 'query = "delete from jobs"'), ("redis", 'ask = ["FLUSHALL"]'), ("nats", 'request = "orders.new"')],
+)
+def test_a_server_is_not_written_to_where_the_target_forbids_it(ask: Ask, kind: str, more: str) -> None:
+    """Its address is the check's own, and yet it belongs to the target; nothing listens there."""
+    check = f'[[check]]\nid = "x"\nkind = "{kind}"\nwrites = true\nurl = "${{A}}"\n{more}'
+    target = '[target.here]\nbase_url = "http://127.0.0.1:9"\n'
+
+    verdict, said = told(ask(target + check, environ={"A": f"{kind}://127.0.0.1:9"}))
+
+    assert (verdict, said) == ("skip", "the check writes, and the target does not allow it (writes = true)")
+
+
 @pytest.mark.parametrize("answer", [b"", b"no TLS"], ids=["silent", "broken"])
 def test_nats_whose_handshake_fails_ends_the_check(ask: Ask, listen: Callable[..., int], answer: bytes) -> None:
     """The library would wait for the end of that connection for ever: a watcher would never ask again."""
