@@ -138,14 +138,14 @@ def _place(file: Path) -> tuple[bool, tuple[int, ...], list[str | int], str]:
 def _leads_back(name: str, names: set[str]) -> bool:
     """Return whether a file leads down; `scale_down.sql` does so only beside `scale_up.sql` or `scale.sql`.
 
-    So does `down_1.sql` beside `up_1.sql` or `1.sql`; `undo_log.sql` beside `log.sql` does not.
+    So does `down_1.sql` beside `up_1.sql` or `1.sql`; `undo_log_v2.sql` beside `log_v2.sql` does not.
     """
     if _DOTTED_BACK.search(name) or re.match(r"U\d[\d._]*__", name):
         return True
     lower = {other.lower() for other in names}
     if first := _BACK_FIRST.match(name):
         mark, rest = first[0][-1], name[first.end() :].lower()
-        beside = {rest} if re.search(r"\d", rest) else set()
+        beside = {rest} if re.match(r"v?\d", rest) else set()
         return bool({*beside, *(f"{way}{mark}{rest}" for way in _FORTH)} & lower)
     if not (back := _BACK.search(name)):
         return False

@@ -41,23 +41,41 @@ _MADE = re.compile(
     r"[\"\w.]*?\"?(?P<name>\w+)\"?(?=[\s;,(]|$)",
     re.IGNORECASE | re.MULTILINE,
 )
-_ELSEWHERE = re.compile(r"^[ \t]*(?:INSERT|UPDATE|ALTER|DO|SELECT|CALL|COPY|\\)", re.IGNORECASE | re.MULTILINE)
+_INDEX = re.compile(
+    r"^[ \t]*CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:CONCURRENTLY\s+)?(?:IF\s+NOT\s+EXISTS\s+)?"
+    r"[\"\w.]*?\"?(?P<name>\w+)\"?\s+ON\s+(?:ONLY\s+)?[\"\w.]*?\"?(?P<table>\w+)\"?(?=[\s;(]|$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_STATEMENT = re.compile(
+    r"^[ \t]*(?:CREATE|INSERT|UPDATE|DELETE|MERGE|WITH|TRUNCATE|ALTER|DROP|GRANT|REVOKE|DO|SELECT|CALL|COPY|REFRESH"
+    r"|REASSIGN|IMPORT|SECURITY|LOCK|NOTIFY|VACUUM|REINDEX|CLUSTER|ANALYZE|\\)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _ANY_COMMENT = re.compile(r"^[ \t]*--.*$", re.MULTILINE)
 
 
 def _comes_to_nothing(text: str) -> tuple[int, str] | None:
     """Find a comment, whatever it says, behind which all that the file makes is taken away, and nothing else is done.
 
-    A file that makes a table, uses it and drops it has another effect, and is no such file.
+    A file that makes a table, uses it and drops it has another effect, and is no such file. Nor is one that also
+    touches what it did not make: a table it drops, an index on another table, a function.
     """
-    gone = list(islice(_TAKES_AWAY.finditer(text), _LOOKED_AT))
-    made = {match["name"].lower() for match in _MADE.finditer(text)}
-    if not made or _ELSEWHERE.search(text) or not made <= {match["name"].lower() for match in gone}:
+    made = list(islice(_MADE.finditer(text), _LOOKED_AT + 1))
+    if not made or len(made) > _LOOKED_AT:
         return None
-    last_made = max(match.start() for match in _MADE.finditer(text))
-    begins = next((match for match in gone if match.start() > last_made), None)
-    comment = begins and next(_ANY_COMMENT.finditer(text, last_made, begins.start()), None)
-    return (text.count("\n", 0, comment.start()) + 1, begins["name"]) if begins and comment else None
+    names = {match["name"].lower() for match in made}
+    indexes = [one for one in islice(_INDEX.finditer(text), _LOOKED_AT) if one["table"].lower() in names]
+    gone = list(islice(_TAKES_AWAY.finditer(text), _LOOKED_AT))
+    last_made = max(match.start() for match in (*made, *indexes))
+    taken = [match for match in gone if match.start() > last_made]
+    own = names | {one["name"].lower() for one in indexes}
+    known = {match.start() for match in (*made, *indexes, *(one for one in gone if one["name"].lower() in own))}
+    if not names <= {match["name"].lower() for match in taken}:
+        return None
+    if any(statement.start() not in known for statement in _STATEMENT.finditer(text)):
+        return None
+    comment = next(_ANY_COMMENT.finditer(text, last_made, taken[0].start()), None)
+    return (text.count("\n", 0, comment.start()) + 1, taken[0]["name"]) if comment else None
 
 
 def _one_line(block: re.Match[str]) -> str:
