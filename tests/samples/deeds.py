@@ -25,6 +25,7 @@ EXECUTE format('ALTER DATABASE %I SET app.tenant = ''it''''s, one''', current_da
 EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET "TimeZone" = ''Asia/Tokyo''', current_database());
 EXECUTE format('ALTER DATABASE %I OWNER TO pg_monitor', current_database());
 EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database());
+EXECUTE format('REVOKE CREATE ON DATABASE %I FROM pg_monitor', current_database());
 EXECUTE format('GRANT CREATE ON DATABASE %I TO pg_signal_backend WITH GRANT OPTION', current_database());
 END $$;
 """

@@ -24,7 +24,8 @@ FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN 
 CROSS JOIN LATERAL unnest(s.setconfig) c WHERE d.datname IN (%s, %s) ORDER BY d.datname = %s
 """
 _OWNER = "SELECT r.rolname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba WHERE d.datname = %s"
-# What they say with `GRANT` and `REVOKE … ON DATABASE`; no row while the database has its first privileges.
+# Whether they say something with `GRANT` and `REVOKE … ON DATABASE`, and what is left then.
+_CHANGED = "SELECT datacl IS NOT NULL FROM pg_database WHERE datname = %s"
 _PRIVILEGES = """
 SELECT r.rolname, a.privilege_type, a.is_grantable
 FROM pg_database d CROSS JOIN LATERAL aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
@@ -48,6 +49,7 @@ class Cluster:
             self._set_aside()
             self._settings = self._admin.execute(_SETTINGS, [self.endpoint.db, *[self._template] * 2]).fetchall()
             [(self._owner,)] = self._admin.execute(_OWNER, [self.endpoint.db]).fetchall()
+            [(self._has_own_privileges,)] = self._admin.execute(_CHANGED, [self.endpoint.db]).fetchall()
             self._privileges = self._admin.execute(_PRIVILEGES, [self.endpoint.db]).fetchall()
         self._strategies = Strategies(self._admin.info.server_version)
 
@@ -94,8 +96,8 @@ class Cluster:
         """Give a clone the owner and the privileges of the migrated database."""
         if self._owner != self.endpoint.user:
             self.run("ALTER DATABASE {} OWNER TO {}", name, self._owner)
-        if self._privileges:
-            self.run("REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
+        if self._has_own_privileges:
+            self.run("REVOKE ALL ON DATABASE {} FROM PUBLIC, {}", name, self._owner)
         for role, privilege, is_grantable in self._privileges:
             whom = [role] if role is not None else []
             option = " WITH GRANT OPTION" if is_grantable else ""
