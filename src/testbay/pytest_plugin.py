@@ -111,6 +111,9 @@ def pytest_configure(config: pytest.Config) -> None:
         from testbay.harness.plugin.splitter import Splitter
 
         config.pluginmanager.register(Splitter(Path(shard)), "testbay-splitter")
+    if order := config.pluginmanager.get_plugin("testbay-order"):  # comes last again: it deals what others left
+        config.pluginmanager.unregister(order)
+        config.pluginmanager.register(order, "testbay-order")
     config.pluginmanager.register(Deselected(), "testbay-deselected")
     if hasattr(config, "workerinput"):
         return

@@ -9,6 +9,8 @@ from tests.unit.conftest import ALONE, ROOT
 from tests.warm import Warm
 
 from testbay.harness.run import results
+from testbay.harness.run.shards import split
+from testbay.settings import Shard
 
 MARKED = "import pytest\npytestmark = pytest.mark.xdist_group('model')\n"
 TEST = "def test_it(): pass\n"
@@ -56,3 +58,14 @@ def test_each_worker_begins_with_a_slow_file_and_ends_with_a_short_one(tmp_path:
     ran = order(tmp_path, files, durations, warm_pytest, "-pxdist.plugin", "-n2", "--dist=worksteal")
 
     assert ran == [f"test_{name}.py" for name in ("d", "a", "e", "c", "b", "e")]
+
+
+def test_workers_of_a_shard_begin_with_its_slow_files(tmp_path: Path, warm_pytest: Warm) -> None:
+    """The shard's own tests are dealt: in a list of all tests the second half would begin elsewhere."""
+    durations = {f"test_{name}.py::test_it": float(seconds) for seconds, name in enumerate("hgfedcba", start=1)}
+    split.hand_down(tmp_path / "shard.json", Shard(1, 2), durations)
+    options = ("-pxdist.plugin", "-n2", "--dist=worksteal", f"--testbay-shard={tmp_path}/shard.json")
+
+    ran = order(tmp_path, {f"test_{name}.py": TEST for name in "abcdefgh"}, durations, warm_pytest, *options)
+
+    assert ran == [f"test_{name}.py" for name in "ahde"]
