@@ -313,7 +313,8 @@ def _declared(source: Source) -> set[str]:
 
 def _default_of(call: ast.Call) -> ast.expr | None:
     named = keywords(call)
-    positional = call.args[1:2] if "envvar" not in named else call.args[:1] if last(call.func) == "Option" else []
+    of_typer = call.args[:1] if last(call.func) in ("Option", "Argument") else []  # click's have the names there
+    positional = of_typer if "envvar" in named else call.args[1:2]
     return named.get("default") or next(iter(positional), None)
 
 

@@ -117,6 +117,7 @@ class Settings(BaseSettings):
             'x = Option("postgresql://a@b/c?application_name=x", envvar="X")',
             'X = "{postgres.url}?application_name=x"',
         ),
+        ("psycopg", 'x = Argument("postgresql://a@b/c", envvar="SHOP_DB")', 'SHOP_DB = "{postgres.url}"'),
         ("psycopg", 'config = Config(env_prefix="A_")\nconfig("DB_HOST")', 'A_DB_HOST = "{postgres.host}"'),
         ("psycopg", SOURCES.replace("FIRST", "Yaml(cls), env_settings"), ""),
         ("psycopg", SOURCES.replace("FIRST", "env_settings, Yaml(cls)"), 'DB_HOST = "{postgres.host}"'),
