@@ -60,6 +60,15 @@ def test_where_the_default_user_is_off_the_widest_one_counts(tmp_path: Path, las
     assert (config.user, config.password) == ("admin", "all")
 
 
+def test_a_named_user_without_a_password_is_taken_with_any(tmp_path: Path) -> None:
+    """Its name must be sent, and a login has a password; the server takes each."""
+    (tmp_path / "users.acl").write_text("user default off\nuser app on nopass ~* +@all\n")
+    mount = Volume(type="bind", source=str(tmp_path / "users.acl"), target="/etc/users.acl")
+    config = image.config_of(replace(service("--aclfile", "/etc/users.acl"), volumes=(mount,)))
+
+    assert (config.user, bool(config.password)) == ("app", True)
+
+
 @pytest.mark.parametrize(
     "users", ["user default off\nuser app on #5e88 ~* +@all\n", "user default on #5e88 ~* +@all\n"]
 )

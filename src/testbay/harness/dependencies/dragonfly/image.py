@@ -209,11 +209,11 @@ def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, s
     users = {values[0]: values[1:] for name, values in settings if name == "user" and values}
     default = users.pop("default", ())
     if "off" in default:
-        named = [(who, rules) for who, rules in users.items() if _secret(rules)]
+        named = [(who, rules) for who, rules in users.items() if _secret(rules) or "nopass" in rules]
         if not named and users:
             raise _without_password(service)
         who, rules = max(named, key=lambda one: _breadth(one[1]), default=("", ()))
-        return (who, _secret(rules)) if who else ("", password)
+        return (who, _secret(rules) or "nopass") if who else ("", password)  # of such a user any password is right
     password = _secret(default) or password
     if not password and any(rule.startswith("#") for rule in default) and "nopass" not in default:
         raise _without_password(service)
