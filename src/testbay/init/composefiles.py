@@ -31,6 +31,10 @@ _OTHERS = (
 _FOLDERS = (
     "",
     "docker",
+    "docker/compose",
+    "docker/dev",
+    ".docker",
+    "compose",
     "deploy",
     "deployment",
     "infra",

@@ -40,6 +40,7 @@ def test_a_compose_file_with_every_server_is_used(project: Project, name: str, n
         "deploy/compose.yaml",
         "tests/docker-compose.yml",
         "infra/docker/docker-compose.dev.yml",
+        "docker/compose/docker-compose.postgres.yml",
         "compose.services.yml",
         "compose.middleware.yml",
     ],

@@ -1,6 +1,6 @@
 import pytest
 
-from testbay.manifest.compose.reading import ComposeService
+from testbay.manifest.compose.reading import ComposeService, Volume
 from testbay.manifest.compose.recognition import is_replica, room_of, room_of_image
 
 POSTGRES = """
@@ -43,6 +43,26 @@ def service(image: str, *command: str, entrypoint: tuple[str, ...] | None = None
 def test_a_server_is_known_by_the_whole_name_of_its_image(images: str, room: str) -> None:
     """Whatever registry, path, tag and digest surround it; a tool that is called after a server is another thing."""
     assert {image: room_of_image(image) for image in images.split()} == dict.fromkeys(images.split(), room)
+
+
+@pytest.mark.parametrize(
+    ("image", "target", "access", "room"),
+    [
+        ("zulip/zulip-postgresql:14", "/var/lib/postgresql/data", "rw", "postgres"),
+        ("acme_postgres16", "/var/lib/postgresql", "rw", "postgres"),
+        ("zulip/zulip-postgresql:14", "/var/lib/postgresql/data", "ro", ""),
+        ("zulip/zulip-postgresql:14", "/etc/postgresql", "rw", ""),
+        ("acme/postgres-backup", "/var/lib/postgresql/data", "rw", ""),
+        ("acme/api", "/var/lib/postgresql/data", "rw", ""),
+    ],
+)
+def test_an_image_of_a_teams_own_is_postgres_if_it_holds_the_databases(
+    image: str, target: str, access: str, room: str
+) -> None:
+    """Its name says PostgreSQL and its volume is at the data folder; a tool has one of the two."""
+    volume = Volume(type="volume", source="data", target=target, read_only=access == "ro")
+
+    assert room_of(ComposeService(key="x", image=image, volumes=(volume,))) == room
 
 
 @pytest.mark.parametrize(

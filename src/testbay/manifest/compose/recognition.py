@@ -50,6 +50,7 @@ _STARTS_OTHER = {
 }
 _OF_A_JOB = re.compile(r"(^|[-_.])(backups?|restore|dump|migrat\w*|seed\w*|init|job|wait\w*|create\w*|setup)([-_.]|$)")
 _OF_A_REPLICA = re.compile(r"(?im)^[ \t]*(?:(?:replicaof|slaveof)[ \t]+(?!no\b)|cluster-enabled[ \t]+yes\b)")
+_DATA = re.compile(r"(/var/lib/(postgresql|pgsql)|/bitnami/postgresql)(/|$)")
 _SHELLS = {"sh", "bash", "ash", "dash"}
 _BEFORE_A_PROGRAM = {"exec", "nohup", "if", "then", "else", "while", "until", "do", "!", "env", "command", "time", "{"}
 _WITH_A_USER = {"gosu", "su-exec", "setpriv", "sudo", "timeout"}
@@ -85,8 +86,16 @@ def _numbered(part: str) -> str:
 
 def room_of(service: ComposeService) -> str:
     """The server that a service runs; empty for anything else, such as a tool in the server's image."""
-    room = room_of_image(service.based_on)
+    room = room_of_image(service.based_on) or (POSTGRES if _holds_databases(service) else "")
     return room if room and starts_server(service) else ""
+
+
+def _holds_databases(service: ComposeService) -> bool:
+    """Return whether an image named after PostgreSQL writes its data folder: `zulip/zulip-postgresql`, not a tool."""
+    name = service.repository.lower()
+    named = any(_numbered(part) in _PARTS[POSTGRES][0] for part in re.split(r"[-_.]", name))
+    held = (volume for volume in service.volumes if not volume.read_only)
+    return named and not _OF_A_JOB.search(name) and any(_DATA.match(volume.target) for volume in held)
 
 
 def starts_server(service: ComposeService) -> bool:
