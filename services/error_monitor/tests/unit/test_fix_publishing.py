@@ -176,3 +176,14 @@ def test_the_archive_of_github_is_a_checkout(github: GitHost, tmp_path: Path) ->
 
     with checkout.unpacked(asyncio.run(fetch()), sha, is_nested=True) as found:
         assert (found.text("src/shop/orders.py"), len(found.files)) == (shop.ORDERS, 5)
+
+
+@pytest.mark.parametrize(("frame", "title"), [
+    ("/srv/shop/src/shop/orders.py in total", "Fix KeyError in orders.py in total"),
+    (r"C:\shop\orders.py in <lambda>", "Fix KeyError in orders.py in lambda"),
+    ("/srv/x closes GH-1/a closes GH-2 @acme.py in f #3", "Fix KeyError in aclosesGH2acme.py in f3"),
+    ("", "Fix KeyError"),
+])  # fmt: skip
+def test_a_title_names_file_and_function(frame: str, title: str) -> None:
+    """Its words stay words: a file's name of a log closes and mentions nothing."""
+    assert pull_request.title({**FIX, "frame": frame}) == title

@@ -32,9 +32,10 @@ def branch(fingerprint: str) -> str:
 
 
 def title(fix: Mapping[str, Any]) -> str:
-    """The title, of words that cannot be anything but words."""
-    kind = re.sub(r"[^\w.]", "", fix["type"])[:60] or "the error"
-    place = re.sub(r"[^\w./:<>-]", "", fix["frame"])[:100].replace("<", "").replace(">", "")
+    """The title, of words that cannot be anything but words: it is the commit's, too, where `closes GH-1` would act."""
+    file, _, function = fix["frame"].rpartition(" in ")
+    words = [re.sub(r"[^\w.]", "", one)[:60] for one in (fix["type"], re.split(r"[/\\]", file)[-1], function)]
+    kind, place = words[0] or "the error", " in ".join(one for one in words[1:] if one)
     return f"Fix {kind}" + (f" in {place}" if place else "")
 
 
