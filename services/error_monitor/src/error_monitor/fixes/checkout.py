@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from error_monitor.fixes import scratch
 from error_monitor.fixes.records import RefusedError
+from error_monitor.redaction import CODE_RULES, RULES, redact
 
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 FILE_BYTES = 400_000
@@ -42,13 +43,18 @@ class Checkout:
             return None
         return (self.root / path).read_text(encoding="utf-8", errors="replace")
 
+    def shown(self, path: str) -> str | None:
+        """The text of a file as it may leave: without the secrets that are written in it."""
+        text = self.text(path)
+        return text and redact(text, CODE_RULES if path.endswith(".py") else RULES)
+
     def read(self, path: str, first: int = 1, last: int = LINES) -> str:
         """Numbered lines of a file.
 
         Raises:
             UnreadableError: The path is not one of the checkout's files.
         """
-        text = self.text(_plain(path))
+        text = self.shown(_plain(path))
         if text is None:
             raise UnreadableError("no such file in the checkout")
         first = max(1, first)
@@ -61,7 +67,9 @@ class Checkout:
             raise UnreadableError("search for 1 to 200 characters of one line")
         found: list[str] = []
         for path in self._below(under):
-            for number, line in enumerate((self.text(path) or "").splitlines(), 1):
+            if words not in (self.text(path) or ""):
+                continue
+            for number, line in enumerate((self.shown(path) or "").splitlines(), 1):
                 if words in line:
                     found.append(f"{path}:{number}\t{line.strip()[:300]}")
                     if len(found) == MATCHES:
@@ -137,6 +145,11 @@ async def archived(clone: str, commit: str) -> bytes:
     if done is None:
         raise RefusedError(3, f"the clone does not have the deployed commit {commit[:12]}")
     return done
+
+
+async def is_repository(clone: str) -> bool:
+    """Return whether git can read the clone."""
+    return await _git(clone, "rev-parse", "--git-dir") is not None
 
 
 async def resolved(clone: str, name: str) -> str | None:

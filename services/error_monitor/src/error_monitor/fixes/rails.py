@@ -10,7 +10,7 @@ from error_monitor.fixes import hiding, lazy, weakening, writing
 from error_monitor.fixes.checkout import HIDDEN, Checkout
 from error_monitor.fixes.options import FixSettings
 from error_monitor.fixes.records import Answer, Edit, RefusedError
-from error_monitor.redaction import redact
+from error_monitor.redaction import REDACTED, redact
 
 MOST_FILES = 6
 MOST_BYTES = 60_000
@@ -106,6 +106,8 @@ def _places(answer: Answer, checkout: Checkout, settings: FixSettings) -> None:
             raise RefusedError(4, f"{_harmless(edit.path)} is outside the sources of the service")
         if before is None:
             raise RefusedError(4, f"{edit.path} is not in the commit: the patch is for another base")
+        if REDACTED in edit.fresh and checkout.shown(edit.path) != before:
+            raise RefusedError(4, f"{edit.path} would lose a secret of the source, which the model is not shown")
         changed += len(changed_lines(before, edit.content))
         if before == edit.content:
             raise RefusedError(4, f"{edit.path} is the same as before")
@@ -125,9 +127,23 @@ def _same_base(answer: Answer, checkout: Checkout) -> None:
 
 
 def compared(answer: Answer, checkout: Checkout) -> Answer:
-    """The answer with what each edit adds to the commit."""
+    """The answer with what each edit adds to the commit, and with the secrets that the model was not shown."""
     test = answer.test and _compared(answer.test, checkout)
-    return replace(answer, test=test, patch=tuple(_compared(edit, checkout) for edit in answer.patch))
+    patch = tuple(_compared(_restored(edit, checkout), checkout) for edit in answer.patch)
+    return replace(answer, test=test, patch=patch)
+
+
+def _restored(edit: Edit, checkout: Checkout) -> Edit:
+    """Put back each line of the commit that was shown without its secret; others stay as the answer has them."""
+    whole, shown = (text.split("\n") for text in (checkout.text(edit.path) or "", checkout.shown(edit.path) or ""))
+    hidden: dict[str, list[str]] = {}
+    for was, line in zip(whole, shown, strict=True):
+        if was != line:
+            hidden.setdefault(line, []).append(was)
+    if any(REDACTED not in line for line in hidden):
+        return edit  # a key of several lines: which empty line was which is not known
+    lines = [hidden[line].pop(0) if hidden.get(line) else line for line in edit.content.split("\n")]
+    return replace(edit, content="\n".join(lines))
 
 
 def _compared(edit: Edit, checkout: Checkout) -> Edit:
