@@ -13,8 +13,9 @@ from harness.messages_api import MessagesApi, call
 from harness.recorded_jail import RecordedJail
 
 from error_monitor.database import Database
+from error_monitor.fixes import jail
 from error_monitor.fixes.follow import follow
-from error_monitor.fixes.ladder import Ladder
+from error_monitor.fixes.ladder import Choose, Ladder
 from error_monitor.fixes.options import FixSettings
 from error_monitor.patterns.queries import Queries, Wanted
 from error_monitor.scanning.once import scan_once
@@ -45,8 +46,8 @@ class World:
         self.clone = Path(env["ERROR_MONITOR_FIX_CLONE"])
 
     @asynccontextmanager
-    async def ladder(self) -> AsyncIterator[tuple[Ladder, str]]:
-        """A ladder on a database that is open, and the pattern."""
+    async def ladder(self, given: Choose | None = None) -> AsyncIterator[tuple[Ladder, str]]:
+        """A ladder on a database that is open, and the pattern; with a recorded jail where none is given."""
 
         async def choose(_: FixSettings) -> RecordedJail:
             return RecordedJail(lambda: asyncio.sleep(0))
@@ -55,7 +56,7 @@ class World:
         await database.open()
         try:
             (row,), _ = await Queries(database).patterns(Wanted())
-            yield Ladder(self.settings.fixes, database, [], choose=choose), row["fingerprint"]
+            yield Ladder(self.settings.fixes, database, [], choose=given or choose), row["fingerprint"]
         finally:
             await database.close()
 
@@ -122,9 +123,64 @@ def test_a_pull_request_is_followed(world: World, postgres: "psycopg.Connection[
             if deployed:
                 deploy(postgres, deployed[0], is_seen=deployed[1])
             await follow(ladder.settings, ladder.store, ladder.questions)
-            return [opened["state"], (await world.fix(ladder, opened["fix_id"]))["state"]]
+            found = postgres.execute("SELECT state FROM error_monitor.patterns").fetchone()
+            return [opened["state"], (await world.fix(ladder, opened["fix_id"]))["state"], *(found or [])]
 
-    assert asyncio.run(lived()) == ["opened", fate.partition(",")[0]]
+    state = {"stopped": "resolved", "returned": "regressed"}.get(fate, "open")
+    assert asyncio.run(lived()) == ["opened", fate.partition(",")[0], state]
+
+
+WRONG_REPOSITORIES = {
+    "no clone": ({"ERROR_MONITOR_FIX_CLONE": "/nonexistent"}, "", "ERROR_MONITOR_FIX_CLONE cannot be read as a git"),
+    "no branch": (
+        {"ERROR_MONITOR_FIX_BASE": "trunk"},
+        "",
+        "ERROR_MONITOR_FIX_BASE names the branch trunk, which is not",
+    ),
+    "no commit": ({}, OTHER, f"the commit {OTHER}, which POST /deploys named, is not in"),
+    "no sources": ({"ERROR_MONITOR_FIX_SOURCES": "app"}, "", "which are app by ERROR_MONITOR_FIX_FOLDER and ERROR"),
+    "no Python": (
+        {"ERROR_MONITOR_FIX_PYTHON": "/nonexistent"},
+        "",
+        "set ERROR_MONITOR_FIX_PYTHON to a Python that has",
+    ),
+    "no key": ({"ANTHROPIC_API_KEY": "sk-wrong"}, "", "the model's API answered 401: check ANTHROPIC_API_KEY"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_REPOSITORIES)
+def test_a_wrong_setting_is_named_and_bars_nothing(
+    world: World, postgres: "psycopg.Connection[Any]", name: str
+) -> None:
+    """The reason names the setting; the pattern rests, and with the setting right a fix begins at the same commit."""
+    env, deployed, said = WRONG_REPOSITORIES[name]
+    postgres.autocommit = True
+    world.model.replies = [[call("submit", shop.answer(confidence="low"))]]
+    right = world.settings
+    world.settings = Settings.from_env({**world.env, **env})
+    if deployed:
+        deploy(postgres, deployed)
+
+    async def refused() -> Mapping[str, Any]:
+        choose = jail.choose if name == "no Python" else None
+        async with world.ladder(choose) as (ladder, fingerprint):
+            fix_id, owned = await ladder.start(fingerprint, "scan")
+            if owned:
+                await ladder.climb(owned)
+            rests = [await ladder.questions.candidates(rest_s) for rest_s in (900, 0)]
+            assert rests == [[] if owned else [fingerprint], [fingerprint]]
+            return await world.fix(ladder, fix_id)
+
+    fix = asyncio.run(refused())
+    assert (fix["state"], said in fix["reason"], fix["rung"] <= 2) == ("refused", True, True), fix["reason"]
+    postgres.execute("DELETE FROM error_monitor.deploys")
+    world.settings = right
+
+    async def again() -> Mapping[str, Any]:
+        async with world.ladder() as (ladder, fingerprint):
+            return await world.climbed(ladder, fingerprint)
+
+    assert asyncio.run(again())["rung"] == 3
 
 
 def cheating(name: str) -> dict[str, Any]:

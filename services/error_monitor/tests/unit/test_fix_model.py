@@ -111,8 +111,8 @@ def test_what_may_pass_is_tried_again(api: MessagesApi, tmp_path: Path, status: 
         (429, "LaterError: the model is away or busy: RateLimitError"),
         (529, "LaterError: the model is away or busy: "),
         (400, "RefusedError: the model's API answered 400"),
-        (401, "RefusedError: the model's API answered 401"),
-        (404, "RefusedError: the model's API answered 404"),
+        (401, "RefusedError: the model's API answered 401: check ANTHROPIC_API_KEY"),
+        (404, "RefusedError: the model's API answered 404: check ANTHROPIC_BASE_URL and ERROR_MONITOR_FIX_MODEL"),
     ],
 )
 def test_what_does_not_pass_ends(api: MessagesApi, tmp_path: Path, status: int, ends: str) -> None:

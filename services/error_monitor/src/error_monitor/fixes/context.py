@@ -35,6 +35,15 @@ def own_frames(pattern: Mapping[str, Any], checkout: Checkout, settings: FixSett
     return [(path, frame) for frame in frames if (path := _same(frame.file, sources))]
 
 
+def elsewhere(settings: FixSettings) -> str:
+    """Say that no frame is the service's own, and which settings decide that."""
+    places = ", ".join(f"{settings.prefix}{one}" for one in settings.sources)
+    return (
+        f"no frame of the pattern is in the sources of the service at this commit, which are {places}"
+        " by ERROR_MONITOR_FIX_FOLDER and ERROR_MONITOR_FIX_SOURCES"
+    )
+
+
 def _same(file: str, sources: list[str]) -> str:
     """The source with the longest common end of its path; two parts at least where there are several."""
     wanted = re.split(r"[/\\]", file)

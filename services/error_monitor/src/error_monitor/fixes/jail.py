@@ -164,6 +164,7 @@ async def choose(settings: FixSettings) -> Jail:
         if reason := await _bubblewrap_trouble():
             reasons.append(reason)
         else:
+            await _interpreter(python)  # before the model is paid
             return Bubblewrap(python, settings.limits)
     if settings.jail in ("auto", "container"):
         if not settings.image:
@@ -172,7 +173,7 @@ async def choose(settings: FixSettings) -> Jail:
             reasons.append("the container engine does not have the image")
         else:
             return Container(settings.image, settings.limits)
-    raise RefusedError(5, f"this machine has no jail, so there is no fix: {'; '.join(reasons)}")
+    raise RefusedError(2, f"this machine has no jail, so there is no fix: {'; '.join(reasons)}")
 
 
 async def _bubblewrap_trouble() -> str:
@@ -197,20 +198,25 @@ async def _quietly(argv: Sequence[str]) -> int:
         return 1
 
 
-_ASK = """import json, os, sys
+_ASK = """import importlib.util, json, os, sys
+if importlib.util.find_spec("testbay") is None: sys.exit(1)
 seen = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path}
 print(json.dumps([p for p in seen if os.path.isdir(p)]))"""
 
 
 async def _interpreter(python: str) -> tuple[str, ...]:
     """The folders that the interpreter reads its modules from; those inside others, and of the system, left out."""
-    process = await asyncio.create_subprocess_exec(
-        python, "-P", "-c", _ASK, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL, env={"PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
+    wrong = f"set ERROR_MONITOR_FIX_PYTHON to a Python that has testbay and the service's packages: {python} has not"
+    try:
+        process = await asyncio.create_subprocess_exec(
+            python, "-P", "-c", _ASK, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL, env={"PATH": "/usr/bin:/bin"},
+        )  # fmt: skip
+    except OSError as exc:
+        raise RefusedError(2, wrong) from exc
     said, _ = await process.communicate()
     if process.returncode:
-        raise RefusedError(5, "ERROR_MONITOR_FIX_PYTHON is not a Python that runs")
+        raise RefusedError(2, wrong)
     found = await asyncio.to_thread(_both_names, json.loads(said))
     kept: list[str] = []
     for path in found:

@@ -67,7 +67,7 @@ class Ladder:
             commit = await self._commit(fingerprint)
             owned = await self._begin(pattern, commit, trigger)
         except (RefusedError, LaterError) as exc:
-            rung = exc.rung if isinstance(exc, RefusedError) else 1
+            rung = exc.rung if commit and isinstance(exc, RefusedError) else 1
             place = (fingerprint, self.repository, commit, trigger)
             return await self.store.note_early(*place, rung=rung, reason=str(exc)), None
         await self.store.passed(owned, 1, f"{pattern['events']} events in {pattern['scans']} scans")
@@ -131,7 +131,7 @@ class Ladder:
         archive = await self._archive(fix["base_commit"])
         with checkout.unpacked(archive, fix["base_commit"], is_nested=not self.settings.clone) as base:
             if not context.own_frames(pattern, base, self.settings):
-                raise RefusedError(1, "no frame of the pattern is in the sources of the service at this commit")
+                raise RefusedError(1, context.elsewhere(self.settings))
             place = await self._choose(self.settings)
             answer = await self._ask(owned, pattern, base)
             if answer.confidence == "low":
@@ -207,8 +207,16 @@ class Ladder:
         else:
             raise RefusedError(1, "no repository is set up: set ERROR_MONITOR_FIX_CLONE or GITHUB_REPOSITORY")
         if not found:
-            raise RefusedError(1, "the deployed commit is not in the repository")
+            raise RefusedError(1, await self._unknown(deployed))
         return found
+
+    async def _unknown(self, deployed: str) -> str:
+        """Say why a commit is not found, with the setting or the request that named it."""
+        if self.settings.clone and not await checkout.is_repository(self.settings.clone):
+            return f"ERROR_MONITOR_FIX_CLONE cannot be read as a git repository: {self.settings.clone}"
+        if deployed:
+            return f"the commit {deployed[:40]}, which POST /deploys named, is not in {self.repository}"
+        return f"ERROR_MONITOR_FIX_BASE names the branch {self.settings.github_base}, which is not in {self.repository}"
 
     async def _archive(self, commit: str) -> bytes:
         if self.settings.clone:

@@ -74,13 +74,19 @@ class FixQuestions:
         )
         return int(row["fix_id"]) if row else None
 
-    async def candidates(self, limit: int = 20) -> list[str]:
-        """Patterns that are worth the first rung, the most severe and frequent first."""
+    async def candidates(self, rest_s: float, limit: int = 20) -> list[str]:
+        """Patterns that are worth the first rung, the most severe and frequent first.
+
+        One whose climb has just ended rests, or it would be climbed for in each turn, and no other one ever.
+        """
         rows = await self._database.fetch(
-            """SELECT fingerprint FROM error_monitor.patterns WHERE fixable AND severity IN ('critical', 'high')
+            """SELECT fingerprint FROM error_monitor.patterns p WHERE fixable AND severity IN ('critical', 'high')
                AND state IN ('open', 'regressed') AND last_seen > now() - interval '7 days'
+               AND NOT EXISTS (SELECT FROM error_monitor.fixes f JOIN error_monitor.fix_steps s USING (fix_id)
+                   WHERE f.fingerprint = p.fingerprint AND f.state IN ('refused', 'interrupted') AND s.is_passed
+                   AND f.updated_at > now() - make_interval(secs => %s))
                ORDER BY severity = 'critical' DESC, events DESC, fingerprint LIMIT %s""",
-            (limit,),
+            (rest_s, limit),
         )
         return [row["fingerprint"] for row in rows]
 

@@ -177,6 +177,7 @@ class FixStore:
             )
             if done.rowcount:
                 await _step(connection, fix_id, 7, reason, is_passed=state in ("merged", "stopped"))
+                await _marked(connection, fix_id, state)
 
     async def _write(
         self, owned: Owned, rung: int, reason: str, changes: str, fields: Mapping[str, Any], *, is_passed: bool
@@ -196,6 +197,16 @@ class FixStore:
 
 
 DRY = "a dry run ends below the client for GitHub: AUTO_FIX_ENABLED is not true"
+
+
+async def _marked(connection: Connection, fix_id: int, judgement: str) -> None:
+    """Give the pattern of a judged fix its state; a person's `ignored` stays."""
+    if state := {"stopped": "resolved", "returned": "regressed"}.get(judgement):
+        await connection.execute(
+            """UPDATE error_monitor.patterns SET state = %(state)s, state_since = now() WHERE state NOT IN ('ignored',
+               %(state)s) AND fingerprint = (SELECT fingerprint FROM error_monitor.fixes WHERE fix_id = %(fix_id)s)""",
+            {"state": state, "fix_id": fix_id},
+        )
 
 
 async def _step(connection: Connection, fix_id: int, rung: int, reason: str, *, is_passed: bool) -> None:

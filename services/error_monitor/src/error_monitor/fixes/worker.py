@@ -18,6 +18,8 @@ from error_monitor.tasks import end
 log = logs.get(__name__)
 
 _EVERY_S = 60.0
+_REST_PAUSES = 30
+"""How many pauses a pattern rests after a climb that was refused or broke off: a quarter of an hour by default."""
 
 
 class Fixer:
@@ -72,7 +74,7 @@ class Fixer:
         await follow(self._settings.fixes, self.ladder.store, self.ladder.questions)
         if not (self._settings.fixes.enabled and self._leads()):
             return
-        for fingerprint in await self.ladder.questions.candidates():
+        for fingerprint in await self.ladder.questions.candidates(_REST_PAUSES * self._settings.fixes.pause_s):
             with contextlib.suppress(LookupError):
                 _, owned = await self.ladder.start(fingerprint, "scan")
                 if owned is not None:
