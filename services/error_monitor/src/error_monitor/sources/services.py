@@ -11,11 +11,13 @@ from pathlib import Path
 _KUBELET_LINK = re.compile(r"[a-z0-9.-]+_[a-z0-9-]+_(?P<container>[a-z0-9-]+)-[0-9a-f]{64}\.log")
 _POD_FOLDER = re.compile(r"[a-z0-9-]+_[a-z0-9.-]+_[0-9a-f-]{32,36}")
 _DOCKERS = re.compile(r"(?P<id>[0-9a-f]{64})-json\.log")
-_DATE = r"(?:\d{4}[-_.]?\d\d[-_.]?\d\d(?:[-_T.]?\d\d(?:[-_.]?\d\d){0,2})?)"
-_DATED = re.compile(rf"^{_DATE}[-_.]?|[-_.]?{_DATE}$")
+_DATE = r"(?:(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[-_T.]?\d\d(?:[-_.:]?\d\d){0,2})?)"
+_DATED = re.compile(rf"^{_DATE}(?!\d)[-_.]?|[-_.]?(?<!\d){_DATE}(?:[-_.]\d{{1,3}})?$")
 _KUBERNETES = "bcdfghjklmnpqrstvwxz2456789"
 """The letters of the ids that Kubernetes makes up."""
-_POD = re.compile(rf"^(?:pod/)?(?P<name>[a-z0-9][a-z0-9-]*?)(?:-[{_KUBERNETES}]{{6,10}}-[{_KUBERNETES}]{{5}})(?:/.*)?$")
+_OF_A_POD = rf"-(?:[{_KUBERNETES}]{{6,10}}|\d{{8}})-[{_KUBERNETES}]{{5}}"
+"""Behind the name of a deployment, or of a job that runs at times: the minute of its run, since 1970."""
+_POD = re.compile(rf"^(?:pod/)?(?P<name>[a-z0-9][a-z0-9-]*?){_OF_A_POD}(?:/.*)?$")
 _REPLICA = re.compile(r"(?<=[A-Za-z])[-_.]\d{1,3}$")
 _LABELS = ("com.docker.compose.service", "com.docker.swarm.service.name", "io.kubernetes.container.name")
 
@@ -41,8 +43,8 @@ def of_file(path: Path) -> str:
         return path.parts[-2]
     if found := _DOCKERS.fullmatch(name):
         return _of_docker(path.parent) or found["id"][:12]
-    undated = _DATED.sub("", name.partition(".")[0])
-    return plain(undated) if undated.strip("0123456789") else path.parent.name or name
+    undated = (_DATED.sub("", part) for part in (name.partition(".")[0], *(folder.name for folder in path.parents)))
+    return next((plain(part) for part in undated if part.strip("0123456789")), name)
 
 
 def _of_docker(folder: Path) -> str:
