@@ -176,7 +176,8 @@ def _is_line(found: Mapping[str, Any], text: str, wrappers: set[str]) -> bool:
     fields = " ".join(found)
     if fields not in wrappers and len(wrappers) < WRAPPERS:
         header = header_of(text)
-        is_part = text[:1] in (" ", "\t") or tracebacks.opening(text) or tracebacks.CHAIN.match(text)
+        is_frame = tracebacks.FRAME.match(text) or foreign.framed(text)
+        is_part = is_frame or tracebacks.opening(text) or tracebacks.CHAIN.match(text)
         if is_part or (header and header.level and header.time):
             wrappers.add(fields)
     return fields in wrappers
