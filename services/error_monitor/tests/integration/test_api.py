@@ -157,6 +157,16 @@ def test_what_no_route_takes_is_an_error_like_others(
     assert (answer.status_code, answer.json()["error"]["code"], answer.headers.get("allow")) == told
 
 
+@pytest.mark.parametrize("body", [b'{"service": "\xff"}', b"[" * 100_000], ids=["not-utf-8", "nested"])
+def test_a_body_that_cannot_be_decoded_is_refused_as_one(seen: Instance, body: bytes) -> None:
+    """The address is right, and the error does not say otherwise."""
+    answer = seen.client.post("/deploys", content=body, headers={"Content-Type": "application/json"})
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (422, "invalid_request")
+    assert error["details"]["problems"] == [{"at": "body", "problem": "There was an error parsing the body"}]
+
+
 def test_lists_are_paged(seen: Instance) -> None:
     """Scans and gaps say how many there are, and give the part that is asked for."""
     scans, behind = seen.get("/scans", limit=1), seen.get("/scans", limit=1, offset=1000)

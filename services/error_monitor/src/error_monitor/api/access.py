@@ -61,9 +61,11 @@ class Guarded(APIRoute):
                 response = await handle(request)
             except ApiError as exc:
                 response = exc.response()
+            except HTTPException as exc:  # the routes raise none: FastAPI could not decode the body
+                response = _invalid([{"at": "body", "problem": exc.detail}]).response()
             except RequestValidationError as exc:
                 problems = [{"at": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in exc.errors()]
-                response = _error(422, "invalid_request", "the request is not valid", problems=problems)
+                response = _invalid(problems).response()
             except NOT_MIGRATED:
                 response = _error(503, "not_migrated", NO_TABLES)
             except AWAY as exc:
@@ -81,7 +83,11 @@ def _once_each(request: Request) -> None:
     names = [name for name, _ in request.query_params.multi_items()]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         problems = [{"at": f"query.{name}", "problem": "is given more than once"} for name in twice[:20]]
-        raise ApiError(422, "invalid_request", "the request is not valid", problems=problems)
+        raise _invalid(problems)
+
+
+def _invalid(problems: list[dict[str, str]]) -> ApiError:
+    return ApiError(422, "invalid_request", "the request is not valid", problems=problems)
 
 
 def _error(status: int, code: str, message: str, **details: Any) -> Response:
