@@ -30,8 +30,12 @@ def announce(entries: list[dict[str, Any]]) -> None:
     answer = json.dumps(entries, separators=(",", ":"))
     say(answer)
     if output := os.environ.get("GITHUB_OUTPUT"):
-        with Path(output).open("a", encoding="utf-8") as file:
-            file.write(f"matrix={answer}\n")
+        try:
+            with Path(output).open("a", encoding="utf-8") as file:
+                file.write(f"matrix={answer}\n")
+        except OSError as error:
+            what, why = "the jobs cannot be handed on", f"GITHUB_OUTPUT={output}: {error.strerror}"
+            raise Refused(1, what, why=why, todo="let it name a file; outside GitHub Actions unset it") from error
 
 
 def concerned(since: str, names: set[str]) -> set[str]:

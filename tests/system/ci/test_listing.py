@@ -106,6 +106,21 @@ def test_list_as_json_is_a_workflow_matrix(checkout: Path, tier2: Run, tmp_path:
     assert (tmp_path / "output").read_text(encoding="utf-8") == f"matrix=[{billing},{orders}]\n"
 
 
+def test_an_output_that_cannot_be_written_is_said(checkout: Path, tier2: Run, tmp_path: Path) -> None:
+    """The jobs that wait for the matrix would get none; the reason is a variable, not the checkout."""
+    add_service(checkout, "a")
+
+    assert tier2("--list", "--json", GITHUB_OUTPUT=str(tmp_path)) == (
+        1,
+        [
+            '[{"service":"a","shard":1,"shards":1}]',
+            "run-integration-tests: the jobs cannot be handed on",
+            f"  why:      GITHUB_OUTPUT={tmp_path}: Is a directory",
+            "  do:       let it name a file; outside GitHub Actions unset it",
+        ],
+    )
+
+
 @pytest.mark.parametrize(
     ("manifest", "what"),
     [
