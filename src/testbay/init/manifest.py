@@ -17,7 +17,7 @@ from testbay.init import (
     testing,
     variables,
 )
-from testbay.init.addresses import FixedAddress
+from testbay.init.addresses import FixedAddress, of_text
 from testbay.init.own import Own
 from testbay.init.project import Finding, Project, listed
 from testbay.init.servers import Servers
@@ -210,10 +210,15 @@ def _unled(found: Servers, ways: _Ways, ports: Collection[str]) -> list[str]:
 def _elsewhere(project: Project, found: Servers, taken: Collection[int]) -> list[str]:
     """Describe the servers that the sources want beside the one of a kind that a run starts, such as a cluster."""
     ports = insisted.elsewhere(project, found.offered.keys() - taken)
-    lines = [
-        f"a server for {read.where}, which reads {read.name}: a run starts a single one, and tests that go to the "
-        "default of this variable meet whatever listens"
+    several = [
+        (read, [one.port for one in of_text(read.default, read.where) if one.port in taken])
         for read in variables.of_several(project)
+    ]
+    whatever = "and tests that go to the default of this variable meet whatever listens"
+    lines = [
+        f"a server for {read.where}, which reads {read.name}: a run starts a single one, "
+        + (f"at port {met[0]}, the default of this variable" if met else whatever)
+        for read, met in several
     ]
     return lines + [
         f"a server for {where}, which names port {port} ({found.offered[port]}): a run starts one of a kind, and tests "

@@ -159,16 +159,21 @@ def test_a_variable_gets_what_the_program_wants(project: Project, packages: str,
     assert "\n".join(f"{one.key} = {one.value}" for one in env) == line
 
 
-def test_a_cluster_that_a_variable_names_is_said(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("", "at port 7000, the default of this variable"),
+        ('\ngetenv("REDIS_URL")', "and tests that go to the default of this variable meet whatever listens"),
+    ],
+)
+def test_a_cluster_that_a_variable_names_is_said(project: Project, more: str, said: str) -> None:
     """A run starts none, and the variable is left alone: its client would fail at a single server."""
-    read = 'getenv("REDIS_CLUSTER_URL", "redis://localhost:7000")'
+    read = f'getenv("REDIS_CLUSTER_URL", "redis://localhost:7000"){more}'
     made = manifest.draft(add(project, {"requirements.txt": "redis", "a.py": read}), {})
 
-    said = (
-        "a server for a.py:1, which reads REDIS_CLUSTER_URL: a run starts a single one, and tests that go to the "
-        "default of this variable meet whatever listens"
-    )
-    assert [line for line in made.missing if "REDIS_CLUSTER_URL" in line] == [said]
+    told = f"a server for a.py:1, which reads REDIS_CLUSTER_URL: a run starts a single one, {said}"
+    assert [line for line in made.missing if "REDIS_CLUSTER_URL" in line] == [told]
+    assert any("7000" in key.value for key in made.keys) == (not more)
 
 
 @pytest.mark.parametrize(
