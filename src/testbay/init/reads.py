@@ -319,8 +319,14 @@ def _default_of(call: ast.Call) -> ast.expr | None:
 
 
 def _is_computed(call: ast.Call) -> bool:
-    """Return whether the call has a default whose value is not known here, such as `7 * DAY`."""
-    return not isinstance(_default_of(call) or ast.Constant(None), ast.Constant)
+    """Return whether the call has a default whose value is not known here, such as `7 * DAY`.
+
+    Another variable, `getenv("TTL", getenv("OLD_TTL"))`, is as good as its own default.
+    """
+    default = _default_of(call)
+    if isinstance(default, ast.Call) and _is_of_os(default):
+        return bool(_default(default)) or _is_computed(default)
+    return not isinstance(default or ast.Constant(None), ast.Constant)
 
 
 def _default(call: ast.Call) -> str:

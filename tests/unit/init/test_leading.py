@@ -89,6 +89,8 @@ class Settings(BaseSettings):
         ),
         ("psycopg", 'getenv("DATABASE_URL", "postgresql://b/c?sslmode=require&user=me")', ""),
         ("asyncpg", 'X = getenv("STORE")\nasyncpg.connect(X)', 'STORE = "{postgres.url}"'),
+        ("redis", "int(getenv('A', getenv('B')))\nint(getenv('C', getenv('D', 1 * 2)))", 'A = "1"'),
+        ("redis", "int(getenv('A', environ.get('B', '2')))\nint(getenv('C', USUAL.get('c')))", ""),
         ("redis", "DAY = int(getenv('DAY', 24 * 60))\nSIZE = int(getenv('SIZE', None))", 'SIZE = "1"'),
         ("django", 'env("ALLOWED_HOSTS", cast=Csv())', 'ALLOWED_HOSTS = "*"'),
         ("django", "env.list('HOSTS')", 'HOSTS = ""'),
