@@ -113,7 +113,8 @@ def unknown(option: str, why: str) -> Refused:
 
 def answer(known: list[str], *words: str) -> None:
     """Print the services' names, a line each, or a job for each of their shards."""
-    as_json, since = False, ""
+    as_json = False
+    since: str | None = None
     while words and words[0].startswith("--"):
         option, words = words[0], words[1:]
         if option == "--json":
@@ -125,11 +126,14 @@ def answer(known: list[str], *words: str) -> None:
             raise Refused(10, "--changed-since needs a commit", why="since when?", todo=todo)
         else:
             since, words = words[0], words[1:]  # empty where a person started it: all of them
+    if since is not None and not as_json:  # `--changed-since --json` has taken the option for the commit
+        why, todo = "names are listed whatever has changed", "--list --json --changed-since COMMIT"
+        raise Refused(10, "--changed-since needs --json", why=why, todo=todo)
     names = named(known, *words)
     if as_json:
         import matrix
 
-        matrix.announce(matrix.jobs(since, names))
+        matrix.announce(matrix.jobs(since or "", names))
     else:
         say("\n".join(names))
 

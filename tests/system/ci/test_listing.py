@@ -67,6 +67,21 @@ def test_an_unknown_option_is_refused(checkout: Path, tier2: Run) -> None:
     )
 
 
+@pytest.mark.parametrize("options", [("--changed-since", "HEAD"), ("--changed-since", "--json")])
+def test_names_are_not_chosen_by_a_change(checkout: Path, tier2: Run, options: tuple[str, str]) -> None:
+    """All names would be taken for those that a change concerns, and a list of names for JSON."""
+    add_service(checkout, "a")
+
+    assert tier2("--list", *options) == (
+        10,
+        [
+            "run-integration-tests: --changed-since needs --json",
+            "  why:      names are listed whatever has changed",
+            "  do:       --list --json --changed-since COMMIT",
+        ],
+    )
+
+
 def test_since_when_has_to_be_said(checkout: Path, tier2: Run) -> None:
     """An option without its value lists nothing."""
     add_service(checkout, "a")
