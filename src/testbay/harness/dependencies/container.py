@@ -223,11 +223,11 @@ def _server_among(service: ComposeService, commands: list[list[str]], programs: 
         if words and PurePosixPath(words[0]).name in programs:
             others = [*commands[:place], *commands[place + 1 :]]
             left_out = [shlex.join(other)[:60] for other in others if other[0] not in shell.HARMLESS]
-            notes = [f"service {service.key!r}: testbay does not run `{other}` of its command" for other in left_out]
+            notes = [f"service {service.key!r}: embedded does not run `{other}` of its command" for other in left_out]
             return Started(tuple(words[1:]), tuple(notes))
     return None
 
 
 def _not_understood(service: ComposeService, why: str, words: Sequence[str]) -> str:
     line = one_line(shlex.join(words), 81)
-    return f"service {service.key!r}: testbay ignores its command ({why}): {line}"
+    return f"service {service.key!r}: testbay cannot follow its command ({why}), and embedded ignores it: {line}"

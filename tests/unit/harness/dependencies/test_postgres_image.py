@@ -160,9 +160,17 @@ def test_a_command_that_cannot_be_followed_is_said() -> None:
     """Once, with the reason."""
     config = image.config_of(service(command=("sh", "-c", "postgres | tee /log")))
 
-    assert config.notes == (
-        "service 'db': testbay ignores its command (its shell line holds '|'): sh -c 'postgres | tee /log'",
-    )
+    assert [note.partition(": sh")[0] for note in config.notes] == [
+        "service 'db': testbay cannot follow its command (its shell line holds '|'), and embedded ignores it"
+    ]
+    assert config.notes[0].endswith(": sh -c 'postgres | tee /log'")
+
+
+def test_a_note_on_a_command_is_true_of_both_engines() -> None:
+    """In Docker the container runs all of its command; only embedded leaves out what is beside the server."""
+    config = image.config_of(service(command=("sh", "-c", "prepare --all && exec postgres")))
+
+    assert config.notes == ("service 'db': embedded does not run `prepare --all` of its command",)
 
 
 def test_a_mounted_postgresql_conf_counts(tmp_path: Path) -> None:
