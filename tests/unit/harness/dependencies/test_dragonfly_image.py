@@ -85,6 +85,7 @@ def test_users_with_hashes_alone_are_refused(tmp_path: Path, users: str) -> None
     ("written", "password"),
     [
         (r'"a\x20b\"c\n\q"', 'a b"c\nq'),
+        (r'"\xc3\xa9\ü"', "éü"),
         (r"'a\x20b\'c'", r"a\x20b'c"),
         (r"pa\ss#1", r"pa\ss#1"),
         (r"""a"b c"'d e'f""", "ab cd ef"),

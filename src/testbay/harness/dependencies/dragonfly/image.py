@@ -41,8 +41,8 @@ _LONGEST_LINE = 4096  # of a redis.conf, as far as its quotes are read
 # A word of a redis.conf: parts in either kind of quotes, and bare ones, in which a backslash stands for itself.
 _PART = re.compile(r"""\"((?:\\.|[^"\\])*+)\"|'((?:\\'|[^'])*+)'|([^\s"']++)""")
 _LINE = re.compile(rf"(?:\s*+(?:{_PART.pattern})++)*+\s*")
-_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))")
-_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
+_ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|(.))")  # of a byte: "\xc3\xa9" is one letter
+_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 _ENVIRONMENT_FLAGS = ("REDIS_ARGS", "REDIS_EXTRA_FLAGS", "VALKEY_EXTRA_FLAGS")
 # Those of them that a test can notice.
 _WORTH_SAYING = (
@@ -189,10 +189,14 @@ def _words(line: str) -> list[str]:
     return [_PART.sub(_plain, word[0]) for word in words] or [""]
 
 
+def _byte(escape: re.Match[bytes]) -> bytes:
+    return bytes([int(escape[1], 16)]) if escape[1] else _ESCAPED.get(escape[2], escape[2])
+
+
 def _plain(part: re.Match[str]) -> str:
     double, single, bare = part.groups()
     if double is not None:
-        return _ESCAPE.sub(lambda at: chr(int(at[1], 16)) if at[1] else _ESCAPED.get(at[2], at[2]), double)
+        return _ESCAPE.sub(_byte, double.encode(errors="surrogateescape")).decode(errors="replace")
     return bare if single is None else single.replace("\\'", "'")
 
 
