@@ -73,7 +73,7 @@ def explanation(topic: str, folder: Path) -> str:
         return "\n".join([*_titles(pages), "", "testbay explain PAGE, or an exit code: testbay explain 12"])
     if found := _troubles(topic, pages):
         return "\n\n".join(found)
-    if about := _sections_about(topic, pages):
+    if about := _sections_about(topic, pages) or _sections_with(topic, pages):
         listed = "\n".join(f"testbay explain {address}" for address in about[:_LISTED])
         return explanation(about[0], folder) if len(about) == 1 else listed
     close = nearest(topic, pages)
@@ -101,6 +101,17 @@ def _sections_about(topic: str, pages: Mapping[str, Path]) -> list[str]:
             places = _places(name, file, files)
             found |= {address: None for said, address in places if all(word in said.lower() for word in words)}
     return [address for address in found if words and "troubleshooting" not in address]
+
+
+def _sections_with(topic: str, pages: Mapping[str, Path]) -> list[str]:
+    """List the addresses of sections whose text has a topic in it, as in a table's row; most mentions first."""
+    whole = re.compile(rf"(?i)(?<!\w){re.escape(topic)}(?!\w)")
+    found: dict[str, int] = {}
+    for name, file in pages.items():
+        for piece in _sections(file.read_text(encoding="utf-8")):
+            if mentions := len(whole.findall(piece)):
+                found[f"{name}#{_anchor(piece)}"] = mentions
+    return sorted(found, key=lambda address: -found[address])
 
 
 def _places(name: str, file: Path, files: Mapping[Path, str]) -> Iterator[tuple[str, str]]:

@@ -28,6 +28,8 @@ DOCS = ROOT / "docs"
         ("Alembic", "## I have a migration tool\n"),  # so a link calls it
         ("after deploy", "# After the deploy\n"),
         ("how do I get secrets", "testbay explain aws-setup\ntestbay explain aws-setup#"),
+        ("PGHOST", "testbay explain "),  # in no heading
+        ("redis", "testbay explain "),
         ("docker has no Compose v2", "### `docker has no Compose v2`"),  # `… has no …` is further up
         ("no psql on this machine", "### `no PostgreSQL server program on this machine`"),
         ("nats: port 4222, which the manifest asks for, is taken", "### `…: port …, which the manifest asks for"),
