@@ -23,6 +23,10 @@ from testbay.settings import Settings
 from testbay.text import age
 
 _LISTED = 10
+_LEFT_BY = (
+    "the first failing tests of a run leave it, in the newest twenty runs, if a fixture of testbay such as `postgres` "
+    "or `bay` gave them a database of their own; tests that share the run's database leave none"
+)
 
 
 def choose(project: Path, test: str | None, folder: Path | None) -> Kept:
@@ -54,7 +58,7 @@ def _named(found: list[tuple[str, Kept]], test: str) -> Kept:
         raise ManifestError(f"{len(names)} tests match {shown(test)}", todo=todo, evidence=listed)
     raise ManifestError(
         "no test's state is kept" + (f" by the name {shown(test)}" if test else ""),
-        why="the first tests of a run that fail with a lease leave it, in the newest twenty runs",
+        why=_LEFT_BY,
         todo=todo,
         evidence=listed,
     )
@@ -68,13 +72,15 @@ def show_list(project: Path, voice: Voice) -> None:
         if archive is None:
             voice.say(f"{number:>3}  {where} cannot be opened: {refused}")
             continue
-        parts = ", ".join(part.name.partition(".")[0] for part in archive.parts)
+        names = [part.name for part in archive.parts]
+        parts = ", ".join(name if name.endswith(".log") else name.partition(".")[0] for name in names)
         size = f"{archive.bytes / 1000:.0f} kB"
         voice.say(f"{number:>3}  {age(time.time() - archive.when.timestamp()):>4}  {shown(archive.about.test)}")
         voice.detail(f"     {shown(archive.about.error)}")
         voice.detail(f"     {parts} ({size}) in {where}")
     if not found:
         voice.say("no test's state is kept")
+        voice.detail(_LEFT_BY)
 
 
 def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: Sequence[str]) -> int:

@@ -3,6 +3,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.nats import state as nats_archive
 from testbay.harness.dependencies.postgres import state as postgres_archive
 from testbay.harness.dependencies.state import from_json, shown, to_json
-from testbay.harness.run import archives, archiving
+from testbay.harness.run import archives, archiving, reopen
 
 ABOUT = archiving.Subject(test="t.py::test", error="no", service="shop", engine="embedded", dependencies={})
 POSTGRES = Endpoint(name="postgres", title="PostgreSQL", host="localhost", port=15433, user="u", password="p", db="d")
@@ -108,6 +109,20 @@ def test_an_archive_reads_as_it_was_written(tmp_path: Path) -> None:
 
     assert [(part.name, part.bytes) for part in made.parts] == [("shop.log", 5)]
     assert (made.about.error, (tmp_path / "1/shop.log").read_text()) == ("NO", "A LOG")
+
+
+def test_the_list_tells_a_servers_log_from_its_state(tmp_path: Path, recording: Any) -> None:
+    """A log is listed by its file's name; a project without archives reads which tests leave one."""
+    heard, none = recording(), recording()
+    leases = tmp_path / ".testbay/runs/20260101-000000-shop-1/leases"
+    leases.mkdir(parents=True)
+    archiving.keep(leases / "1-test", ABOUT, {}, {"shop": "a log"}, str)
+
+    reopen.show_list(tmp_path, heard.voice)
+    reopen.show_list(tmp_path / "elsewhere", none.voice)
+
+    assert " shop.log (0 kB) in .testbay/runs/" in heard.text
+    assert none.text.startswith("no test's state is kept\n    the first failing tests of a run leave it, ")
 
 
 def test_an_environment_with_the_clients_alone_can_write_one() -> None:

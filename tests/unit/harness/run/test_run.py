@@ -92,5 +92,6 @@ def test_words_longer_than_a_name_are_no_files(tmp_path: Path) -> None:
     words = ["-k", " or ".join(f"test_{number}" for number in range(99)), f"tests/test_a.py::test_b[{'x' * 300}]"]
 
     assert suite.as_seen_from(tmp_path, words, [tmp_path]) == words
-    with pytest.raises(ManifestError, match="no test's state is kept"):
+    with pytest.raises(ManifestError, match="no test's state is kept") as error:
         reopen.choose(tmp_path, words[2], None)
+    assert "tests that share the run's database leave none" in error.value.why
