@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import shell
-from testbay.manifest.compose.reading import ComposeService, Volume
+from testbay.manifest.compose.reading import ComposeService, Granted, Volume
 from testbay.text import one_line
 
 _LIMIT_BYTES = 1_000_000
@@ -17,10 +17,14 @@ _SHELLS = ("sh", "bash", "ash", "dash")
 
 
 class Started(NamedTuple):
-    """The arguments after the server's program in the container's command, and those that testbay leaves out."""
+    """The arguments after the server's program in the container's command, and notes on what testbay leaves out.
+
+    `written` are the files that its shell line writes before.
+    """
 
     words: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    written: tuple[Granted, ...] = ()
 
 
 def host_path(service: ComposeService, inside: str) -> Path | None:
@@ -205,13 +209,14 @@ def _behind_shell(service: ComposeService, words: list[str], programs: Sequence[
     if flags + 1 >= len(words):
         return Started((), (_not_understood(service, "it starts a shell script", words),))
     read: Callable[[str], str | None] = lambda inside: text(service, inside)  # noqa: E731 - bound to the service
-    try:
-        commands = shell.commands(words[flags + 1], service.environment, read, words[flags + 3 :])  # between them is $0
+    files: dict[str, str] = {}
+    try:  # between the line and what it is handed is $0
+        commands = shell.commands(words[flags + 1], service.environment, read, words[flags + 3 :], files)
     except shell.NotUnderstoodError as error:
         return Started((), (_not_understood(service, str(error), words),))
-    return _server_among(service, commands, programs) or Started(
-        (), (_not_understood(service, f"it does not start {' or '.join(programs)} by name", words),)
-    )
+    if found := _server_among(service, commands, programs):
+        return found._replace(written=tuple(Granted(name=at, target=at, content=said) for at, said in files.items()))
+    return Started((), (_not_understood(service, f"it does not start {' or '.join(programs)} by name", words),))
 
 
 def _server_among(service: ComposeService, commands: list[list[str]], programs: Sequence[str]) -> Started | None:

@@ -24,7 +24,13 @@ class NotUnderstoodError(Exception):
     """A shell construct that testbay does not interpret."""
 
 
-def commands(line: str, environment: Mapping[str, str], read: Read, handed: Sequence[str] = ()) -> list[list[str]]:
+def commands(
+    line: str,
+    environment: Mapping[str, str],
+    read: Read,
+    handed: Sequence[str] = (),
+    written: dict[str, str] | None = None,
+) -> list[list[str]]:
     """Split a line into commands at `;`, `&&` and line feeds, and each into words, with variables and quotes resolved.
 
     Args:
@@ -32,19 +38,27 @@ def commands(line: str, environment: Mapping[str, str], read: Read, handed: Sequ
         environment: The container's variables.
         read: What a file of the container says, for `$(cat FILE)`; None when it is not known.
         handed: The words for `"$@"`.
+        written: Is given the files that the line writes with `echo … > /FILE`, and their contents.
 
     Raises:
         NotUnderstoodError: There is more to it: a pipe, a redirection, a loop, another command's output.
     """
     if len(line) > _LIMIT:
         raise NotUnderstoodError("its line is too long")
-    return _Scanner(line, dict(environment), read, handed).commands()
+    return _Scanner(line, dict(environment), read, handed, {} if written is None else written).commands()
 
 
 class _Scanner:
     """One pass over the line. `word` is None between words, so that an empty pair of quotes still makes one."""
 
-    def __init__(self, line: str, environment: dict[str, str], read: Read, handed: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        line: str,
+        environment: dict[str, str],
+        read: Read,
+        handed: Sequence[str] = (),
+        written: dict[str, str] | None = None,
+    ) -> None:
         self._line = line
         self._handed = handed
         self._at = 0
@@ -52,6 +66,8 @@ class _Scanner:
         self._read = read
         self._commands: list[list[str]] = [[]]
         self._word: str | None = None
+        self._written = written
+        self._echoed = 0  # the words before `>`
 
     def commands(self) -> list[list[str]]:
         while self._at < len(self._line):
@@ -95,11 +111,28 @@ class _Scanner:
         elif char in ";\n" or self._line.startswith("&&", self._at):
             self._end_command()
             self._at += 2 if char == "&" else 1
+        elif char == ">" and self._writes():
+            self._end_word()
+            self._echoed = len(self._commands[-1])
+            self._at += 1
         elif char in "|&<>(){}":
             raise NotUnderstoodError(f"its shell line holds {char!r}")
         else:
             self._add(char)
             self._at += 1
+
+    def _writes(self) -> bool:
+        """Return whether the `>` at this position is the only one of an `echo`, and begins a file anew."""
+        is_echo = self._commands[-1][:1] == ["echo"] and not (self._word or "").isdigit()
+        is_plain = self._line[self._at + 1 : self._at + 2] not in (">", "|", "&", "")
+        return self._written is not None and is_echo and is_plain and not self._echoed
+
+    def _write(self, words: list[str], named: list[str]) -> None:
+        is_plain = not any(word.startswith("-") or "\\" in word for word in words)
+        if self._written is None or len(named) != 1 or not named[0].startswith("/") or not is_plain:
+            raise NotUnderstoodError("its shell line holds '>'")
+        self._written[named[0]] = f"{' '.join(words)}\n"
+        self._echoed = 0
 
     def _after_failure(self) -> None:
         """Go on behind `||`, where only a command that changes nothing may stand."""
@@ -204,6 +237,8 @@ class _Scanner:
     def _end_command(self) -> None:
         self._end_word()
         command = self._commands[-1]
+        if self._echoed:
+            self._write(command[1 : self._echoed], command[self._echoed :])
         if command and command[0] in _KEYWORDS:
             raise NotUnderstoodError(f"its shell line holds {command[0]!r}")
         assigned = command[1:] if command[:1] == ["export"] else command

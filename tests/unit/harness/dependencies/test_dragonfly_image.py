@@ -192,3 +192,21 @@ def test_the_quotes_of_an_endless_line_are_not_read(tmp_path: Path) -> None:
     volumes = (Volume(type="bind", source=str(tmp_path), target="/c"),)
 
     assert image.config_of(replace(service("redis-server", "/c/redis.conf"), volumes=volumes)).port == 6390
+
+
+def test_a_redis_conf_that_the_command_writes_counts() -> None:
+    """Without it embedded would ask for no password, and Docker's server refuse testbay."""
+    line = 'echo "requirepass \'$WORD\'" > "/etc/redis.conf"\nexec redis-server "/etc/redis.conf"\n'
+    config = image.config_of(service("sh", "-euc", line, WORD="p w"))
+
+    assert (config.password, config.notes) == ("p w", ())
+
+
+@pytest.mark.parametrize(
+    "echo", ["echo a >> /r.conf", "echo -e a > /r.conf", "echo a > r.conf", "echo a > /r.conf b", "cat x > /r.conf"]
+)
+def test_other_writing_is_not_followed(echo: str) -> None:
+    """What a shell makes of it depends on the image, so the note says that testbay does not know."""
+    config = image.config_of(service("sh", "-c", f"{echo}; redis-server /r.conf"))
+
+    assert "testbay cannot follow its command (its shell line holds '>')" in config.notes[0]

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import container
@@ -86,6 +86,7 @@ def config_of(service: ComposeService) -> DragonflyConfig:
         ManifestError: A file it names cannot be read.
     """
     started = container.started(service, PROGRAMS)
+    service = replace(service, configs=(*started.written, *service.configs))
     words = [*started.words, *_environment_flags(service)]
     in_file, notes = _file_settings(service, words)
     in_file += [setting for name in _OVERRIDES for setting in _parsed(container.text(service, name) or "")]

@@ -3,7 +3,7 @@
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -110,6 +110,7 @@ def config_of(service: ComposeService) -> NatsConfig:
         ManifestError: Its configuration cannot be read, or admits no user that testbay knows.
     """
     started = container.started(service, PROGRAMS)
+    service = replace(service, configs=(*started.written, *service.configs))
     flags = (*started.words, *_bitnami(service))
     named = _flag(flags, *_CONFIG_FLAGS) or container.default_file(service, _default(service))
     configuration, note = _configuration(service, named) if named else ((), "")
