@@ -57,6 +57,7 @@ TIMED = re.compile(r"(?i)time|date|^ts?$|_ts$|created|seen$|^instant$")
 NESTED, WRAPPERS = 3, 50
 REPORTED = ("warning", "error", "critical")
 COLOURS = re.compile(r"\\u001b\[[0-9;]*m")
+BEGIN_TIMES = frozenset("[0123456789")
 OPENINGS = ("Traceback (most recent call last)", 'File "')
 
 
@@ -157,7 +158,7 @@ def _record(line: Line, found: dict[str, Any], wrappers: set[str]) -> None:
     line.text = line.text.rstrip("\r\n")
     is_bare = not own_level  # Filebeat and Vector leave the level in the line
     wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found or is_bare or _is_record(line.text)
-    wrapped = wrapped or (line.level in REPORTED and line.exception is None and _is_line(found, line.text, wrappers))
+    wrapped = wrapped or (line.exception is None and _is_line(found, line, wrappers))
     line.whole = not wrapped or line.exception is not None
     if line.exception is not None:
         return
@@ -168,19 +169,22 @@ def _record(line: Line, found: dict[str, Any], wrappers: set[str]) -> None:
         line.text = with_cause(line.text, _first(flat, CAUSES))
 
 
-def _is_line(found: Mapping[str, Any], text: str, wrappers: set[str]) -> bool:
-    """Return whether an object holds a line of a text: a part of a traceback, or a header with a time of its own.
+def _is_line(found: Mapping[str, Any], line: Line, wrappers: set[str]) -> bool:
+    """Return whether an object that reports an error holds a line of a text; then all with the same fields do.
 
-    Then every object with the same fields does.
+    A part of a traceback tells it, or a header that reports no error: one of an error may be quoted by an application.
     """
-    fields = " ".join(found)
+    fields, text = " ".join(found), line.text
     if fields not in wrappers and len(wrappers) < WRAPPERS:
-        header = header_of(text)
-        is_frame = tracebacks.FRAME.match(text) or foreign.framed(text)
-        is_part = is_frame or tracebacks.opening(text) or tracebacks.CHAIN.match(text)
-        if is_part or (header and header.level and header.time):
+        if line.level in REPORTED:
+            is_frame = tracebacks.FRAME.match(text) or foreign.framed(text)
+            is_part = is_frame or tracebacks.opening(text) or tracebacks.CHAIN.match(text)
+        else:
+            is_part = None
+        header = header_of(text) if text[:1] in BEGIN_TIMES else None
+        if is_part or (header and header.time and header.level and header.level not in REPORTED):
             wrappers.add(fields)
-    return fields in wrappers
+    return line.level in REPORTED and fields in wrappers
 
 
 def _is_record(text: str) -> bool:
