@@ -1,6 +1,7 @@
 """The ladder with stand-ins for model, GitHub and jail: cheats end at the fourth rung, merges are followed."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -148,6 +149,17 @@ WRONG_REPOSITORIES = {
 }
 
 
+@pytest.fixture
+def jails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a bubblewrap that says yes on the PATH: this machine may have none, and it is not used."""
+    program = tmp_path / "bin/bwrap"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+
+
+@pytest.mark.usefixtures("jails")
 @pytest.mark.parametrize("name", WRONG_REPOSITORIES)
 def test_a_wrong_setting_is_named_and_bars_nothing(
     world: World, postgres: "psycopg.Connection[Any]", name: str
