@@ -57,7 +57,7 @@ _ANY_COMMENT = re.compile(r"^[ \t]*--.*$", re.MULTILINE)
 def _comes_to_nothing(text: str) -> tuple[int, str] | None:
     """Find a comment, whatever it says, behind which all that the file makes is taken away, and nothing else is done.
 
-    A file that makes a table, uses it and drops it has another effect, and is no such file. Nor is one that also
+    A file that makes a table, uses it and drops it has another effect and does not count, nor does one that also
     touches what it did not make: a table it drops, an index on another table, a function.
     """
     made = list(islice(_MADE.finditer(text), _LOOKED_AT + 1))

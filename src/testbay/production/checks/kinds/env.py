@@ -48,7 +48,7 @@ def _is_empty(value: str) -> bool:
 
 
 def _shapeless(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """List the values of another shape; an absent or empty one is no fault here."""
+    """List the values of another shape; one that is absent or empty counts as right here."""
     filled = {name: value for name, value in found.items() if name in expected and not _is_empty(value)}
     faults = {name: shapes.fault(shape, filled[name]) for name, shape in expected.items() if name in filled}
     return [f"{name} is not a valid {expected[name]}: {why}" for name, why in faults.items() if why]
