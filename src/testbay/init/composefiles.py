@@ -11,7 +11,7 @@ from testbay.init.addresses import PORTS
 from testbay.manifest.compose import reader, selection
 from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_NAMES, read_file
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
-from testbay.manifest.compose.recognition import room_of
+from testbay.manifest.compose.recognition import is_replica, room_of
 from testbay.manifest.project import find_project
 
 # Compose does not find these names by itself, so the manifest has to name such a file.
@@ -68,7 +68,8 @@ class Candidate:
     cannot run itself. `database` is the database that the files create; empty if scripts may make others, or there are
     several servers. `published` maps servers to the fixed port of this machine at which the files offer them, and the
     place that says so. `said` are the variables that the files give to the program itself, each with its value and the
-    place. `offered` maps the ports of several servers of a kind to their services.
+    place. `offered` maps the ports of several servers of a kind to their services. `named` maps the servers of which
+    the files have several to the one that is taken, and the place.
     """
 
     names: tuple[str, ...] = ()
@@ -83,6 +84,7 @@ class Candidate:
     published: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     said: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     offered: Mapping[int, str] = field(default_factory=dict)
+    named: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -175,10 +177,13 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         return replace(made, refused=_refusal(error))
     servers = [service for service in reading.services if room_of(service) in rooms]
     made = replace(made, images={room_of(s): (s.key, s.based_on) for s in reversed(servers)})
+    named = {room: one for room in rooms if (one := _likeliest(selection.candidates(reading, room), reading, root))}
     try:
-        selection.select(reading, rooms)
+        chosen = selection.select(reading, rooms, named={room: one.key for room, one in named.items()})
     except ManifestError as error:
         return replace(made, refused=_refusal(error), offered=_offered(servers))
+    offered = _offered([service for service in servers if service not in chosen.servers.values()])
+    servers = list(chosen.servers.values())
     if empty := next(filter(None, map(_without_password, reading.services)), ""):
         return replace(made, refused=f"{made.names[0]}: {empty}")
     started = filter(reading.is_active, reading.services)
@@ -192,7 +197,36 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         database=_database(servers),
         said=_said(reading, root, made.names[0]),
         published=_published(servers, made.names[0]),
+        images={room: (service.key, service.based_on) for room, service in chosen.servers.items()},
+        offered=offered,
+        named={room: (one.key, f"{made.names[0]}: {_beside(one, room, reading)}") for room, one in named.items()},
     )
+
+
+def _likeliest(servers: Sequence[ComposeService], reading: ComposeFile, root: Path) -> ComposeService | None:
+    """Choose among several servers of a kind; None if there are not several, or only nodes of a cluster.
+
+    The tests' own counts most, then that of the program in this folder, then the one that most services wait for.
+    """
+    if len(servers) < 2 or any(map(is_replica, servers)):
+        return None
+
+    def rank(server: ComposeService) -> tuple[bool, bool, bool, int]:
+        users = [one for one in reading.services if any(other.service == server.key for other in one.depends_on)]
+        is_own = any((one.definition.get("build") or {}).get("context") == str(root) for one in users)
+        return any(map(_runs_tests, users)), "test" in server.key.lower(), is_own, len(users)
+
+    return max(servers, key=rank)
+
+
+def _runs_tests(service: ComposeService) -> bool:
+    line = " ".join((service.key, *(service.entrypoint or ()), *service.command))
+    return re.search(r"(?i)\bpy\.?test\b|\bmanage\.py test\b|\bunittest\b|(^|[-_])tests?($|[-_ ])", line) is not None
+
+
+def _beside(chosen: ComposeService, room: str, reading: ComposeFile) -> str:
+    others = [one.key for one in selection.candidates(reading, room) if one is not chosen]
+    return f"{chosen.key}, not {', '.join(others)}; name the one that the tests are for"
 
 
 def _said(reading: ComposeFile, root: Path, file: str) -> dict[str, tuple[str, str]]:

@@ -40,12 +40,23 @@ class Draft:
     logins: Mapping[str, FixedAddress] = field(default_factory=dict)
 
     @property
+    def named(self) -> list[Finding]:
+        """The services chosen where the compose file has several servers of a kind."""
+        chosen = self.servers.chosen.named.items()
+        return [
+            Finding(key=self.servers.name(need), value=f'"{key}"', source=source)
+            for need, (key, source) in chosen
+            if need in self.servers.needs
+        ]
+
+    @property
     def text(self) -> str:
         """The content of the file."""
         lines = [
             "# Made by `testbay init`; each line says what it was taken from. Keys: testbay explain reference/manifest"
         ]
         lines += _aligned(self.keys)
+        lines += ["", "[services]", *_aligned(self.named)] if self.named else []
         lines += ["", "[env]", *_aligned(self.env)] if self.env else []
         return "\n".join(lines) + "\n"
 

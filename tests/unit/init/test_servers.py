@@ -277,6 +277,36 @@ def test_a_second_server_that_the_tests_go_to_is_said(project: Project, test: st
     assert [line.partition("names port ")[2].partition(":")[0] for line in lines] == said
 
 
+@pytest.mark.parametrize(
+    ("more", "taken"),
+    [
+        ("", "broker"),
+        ("web: {image: x, depends_on: [cache]}, jobs: {image: y, depends_on: [cache]}", "cache"),
+        ("web: {build: ., depends_on: [cache]}, a: {image: y, depends_on: [broker]}", "cache"),
+        ("redis-test: {image: 'redis:6'}, web: {build: ., depends_on: [cache]}", "redis-test"),
+        ("t: {image: x, command: sh -c 'pytest -q', depends_on: [cache]}, redis-test: {image: 'redis:6'}", "cache"),
+    ],
+)
+def test_one_of_several_servers_is_taken(project: Project, more: str, taken: str) -> None:
+    """That of the tests, of the program in this folder, or of most services; the manifest names it, and the others."""
+    both = "broker: {image: 'redis:7'}, cache: {image: 'redis:7'}"
+    made = manifest.draft(add(project, {"compose.yaml": f"services: {{{both}, {more}}}"}), {})
+
+    lines = made.text.splitlines()
+    named = lines[lines.index("[services]") + 1]
+    assert named.startswith(f'redis = "{taken}"  # compose.yaml: {taken}, not ')
+    assert (made.servers.missing, made.servers.refused) == (False, ())
+
+
+def test_a_cluster_is_not_taken_apart(project: Project) -> None:
+    """One node answers for a part of the keys alone."""
+    node = "{image: redis, command: redis-server --cluster-enabled yes}"
+    files = {"compose.yaml": f"services: {{a: {node}, b: {node}}}", "requirements.txt": "redis"}
+    found = servers.servers(add(project, files), {})
+
+    assert (found.missing, len(found.refused)) == (True, 1)
+
+
 @pytest.mark.parametrize(("image", "written"), [("postgres:15", "postgres:15"), ("postgres", "postgres:18")])
 def test_a_new_compose_file_has_cis_version(project: Project, image: str, written: str) -> None:
     """The tests' own pg_dump refuses a newer server."""

@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from testbay.manifest.compose.reading import ComposeService, Volume
+from testbay.manifest.compose.reading import Built, ComposeService, Volume
 from testbay.manifest.compose.recognition import is_replica, room_of, room_of_image
 
 POSTGRES = """
@@ -117,3 +119,15 @@ def test_a_replica_is_told_from_the_server_that_it_follows() -> None:
     assert is_replica(follower)
     assert is_replica(service("redis", "sh", "-c", "redis-server --port 7001 --cluster-enabled yes &"))
     assert not is_replica(service("redis", "redis-server"))
+
+
+def test_a_replica_is_told_by_what_its_image_brings(tmp_path: Path) -> None:
+    """The Dockerfile copies the configuration that its command names."""
+    conf = tmp_path / "redis.conf"
+    conf.write_text("port 6380\nslaveof first 6379\n", encoding="utf-8")
+    copied = (Volume(type="bind", source=str(conf), target="/etc/redis.conf"),)
+    built = ComposeService(
+        key="x", image="", command=("redis-server", "/etc/redis.conf"), built=Built(base="redis:7", copied=copied)
+    )
+
+    assert is_replica(built)

@@ -124,9 +124,9 @@ def is_replica(service: ComposeService) -> bool:
 
 
 def _mounted_settings(service: ComposeService, words: Sequence[str]) -> Iterator[str]:
-    """The texts of the configuration files that a command names and the compose file mounts."""
+    """The texts of the configuration files that a command names and the compose file or the Dockerfile brings."""
     for word in words:
-        for volume in service.volumes if word.endswith(".conf") else ():
+        for volume in (*service.volumes, *service.built.copied) if word.endswith(".conf") else ():
             if volume.type == "bind" and PurePosixPath(word).is_relative_to(volume.target):
                 place = Path(volume.source, PurePosixPath(word).relative_to(volume.target))
                 yield (read_file(place) or b"").decode(errors="replace") if place.is_file() else ""

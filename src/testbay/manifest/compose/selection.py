@@ -60,6 +60,11 @@ def found(reading: ComposeFile, *, named: Mapping[str, str] | None = None) -> li
     return [room for room in TITLES if room in (named or {}) or any(room_of(service) == room for service in servers)]
 
 
+def candidates(reading: ComposeFile, need: str) -> list[ComposeService]:
+    """The services among which `select` would not choose, if they are several."""
+    return _Choice(reading, {}, {}).candidates(need)
+
+
 def _check(reading: ComposeFile, service: ComposeService) -> None:
     if service.problem is not None:
         raise service.problem
@@ -91,13 +96,18 @@ class _Choice:
         """The service for a dependency."""
         if need in self._named:
             return self._service_called(need, self._named[need])
+        candidates = self.candidates(need)
+        if len(candidates) == 1:
+            return candidates[0]
+        raise self._several(need, candidates) if candidates else self._none(need)
+
+    def candidates(self, need: str) -> list[ComposeService]:
+        """The services that may be meant by a dependency: the likeliest kind that there is."""
         matching = [service for service in self._reading.services if self._room(service) == need]
         candidates = [service for service in matching if service.key not in self._named.values()]
         for is_likely in (self._reading.is_active, lambda one: not is_replica(one), lambda one: not one.build):
             candidates = [service for service in candidates if is_likely(service)] or candidates
-        if len(candidates) == 1:
-            return candidates[0]
-        raise self._several(need, candidates) if candidates else self._none(need)
+        return candidates
 
     def _room(self, service: ComposeService) -> str:
         for name, images in self._foreign.items():
