@@ -67,7 +67,25 @@ def service_and_words(service: str | None, words: Sequence[str]) -> tuple[str | 
             f"arguments after -- go to pytest, and {words[0]} is a program; "
             f"to run it on the servers: testbay exec -- {shlex.join(words)}"
         )
-    return None if of_pytest else service, words
+    return _service_of(words) if of_pytest or service is None else service, words
+
+
+def _service_of(words: Sequence[str]) -> str | None:
+    """Find the folder of the one service in which all files and folders among pytest's words lie.
+
+    None if there is no such service, and in the folder of a service: there that one is meant.
+    """
+    here = Path.cwd()
+    with suppress(BayError):
+        project = find_project(here)
+        services = {folder.resolve() for folder in service_folders(project).values()}
+        if not services.isdisjoint({here, *here.parents} - {project}):
+            return None
+        named = [here / word.partition("::")[0] for word in words if not word.startswith("-")]
+        paths = [path.resolve() for path in named if path.is_file() or (path.parent != here and path.is_dir())]
+        found = {next((one for one in (path, *path.parents) if one in services), None) for path in paths}
+        return str(only) if len(found) == 1 and (only := found.pop()) else None
+    return None
 
 
 def _is_path(word: str) -> bool:

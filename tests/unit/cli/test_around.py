@@ -90,6 +90,32 @@ def test_a_path_in_the_services_place_is_pytests(
     assert around.service_and_words(*given) == understood
 
 
+@pytest.mark.parametrize(
+    ("words", "service"),
+    [
+        (["packages/beta/tests", "-x"], "packages/beta"),
+        (["-k", "a", "packages/beta/tests/test_a.py::test_one"], "packages/beta"),
+        (["packages/beta"], "packages/beta"),
+        (["packages/beta/tests", "packages/alpha/tests"], None),
+        (["packages/beta/tests", "packages/README.md"], None),
+        (["packages/beta/tests/test_b.py"], None),
+    ],
+)
+def test_a_path_says_whose_tests_are_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], service: str | None
+) -> None:
+    """The service in which all of them lie; of several services none is chosen."""
+    for name in ("alpha", "beta"):
+        (tmp_path / f"packages/{name}/tests").mkdir(parents=True)
+        (tmp_path / f"packages/{name}/tests/test_a.py").touch()
+        (tmp_path / f"packages/{name}/testbay.toml").write_text(f'service = "{name}"\n', encoding="utf-8")
+    for name in ("docker-compose.test.yml", "packages/README.md"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+
+    assert around.service_and_words(None, words) == (service and str(tmp_path / service), words)
+
+
 @pytest.mark.parametrize("name", ["backend/shop", "backend/shop/", "./backend/shop"])
 def test_a_service_is_named_by_its_folder(tmp_path: Path, name: str) -> None:
     """As a shell completes it."""
