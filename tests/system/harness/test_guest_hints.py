@@ -56,6 +56,14 @@ def test_wider_fixture_is_told_of_leases(guest: Guest) -> None:
     assert (done.code, WIDER in done.out) == (1, True), done.out
 
 
+def test_workers_that_share_a_database_are_told(guest: Guest) -> None:
+    """A test without a fixture of testbay's may meet what another worker's test did to their database."""
+    raised = "raise RuntimeError('relation \"orders\" does not exist')"
+    guest.write({"tests/test_it.py": f"def test_shares():\n    {raised}\n\ndef test_owns(worker_id):\n    {raised}\n"})
+
+    assert guest.pytest("-n", "2").out.count("testbay: the tests of 2 workers share one database") == 1
+
+
 def test_suite_without_a_manifest_hears_nothing(guest: Guest) -> None:
     """It may be installed for another project."""
     guest.write({"tests/test_it.py": SESSION, "testbay.toml": ""})

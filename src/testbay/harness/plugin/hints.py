@@ -39,6 +39,10 @@ _UNRESOLVED = re.compile(
 )
 _CREATED = re.compile(r'database "([^"]+)" already exists')
 _LACKING = re.compile(r'database "([^"]+)" does not exist')
+_CHANGED = re.compile(
+    r'(?:relation|table|type|schema|column|index|sequence) "[^"]*" (?:does not exist|already exists)|deadlock detected'
+    r"|violates (?:unique|foreign key) constraint|tuple concurrently (?:updated|deleted)|cached plan must not change"
+)
 _USUAL = {
     "5432": ("postgres", "DATABASE_URL"),
     "6379": ("redis", "REDIS_URL"),
@@ -134,6 +138,19 @@ def _usual_port(message: str) -> str:
     )
 
 
+def hint_of_workers(error: BaseException, workers: int, fixtures: Collection[str]) -> str:
+    """The advice for a test that met tables or rows which it did not expect, and shares its database with workers.
+
+    Empty where `fixtures` give the test a database of its own, or tell it the worker that it is in.
+    """
+    if workers < 2 or {"bay", "worker_id"} & set(fixtures) or not _CHANGED.search(f"{error}"[:_LIMIT]):
+        return ""
+    return (
+        f"testbay: the tests of {workers} workers share one database, and one of another worker may have changed what "
+        "this test found. `-n 0` runs them one after the other; with the fixture `bay` a test has a database of its own"
+    )
+
+
 class Hints:
     """Adds hints to reports.
 
@@ -145,11 +162,11 @@ class Hints:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
-        self, call: pytest.CallInfo[None]
+        self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Add the hint before the logs, which matter less for such an error."""
         report = yield
-        self._add(report, call)
+        self._add(report, call, item)
         return report
 
     @pytest.hookimpl(wrapper=True)
@@ -159,8 +176,16 @@ class Hints:
         self._add(report, getattr(report, "call", None))
         return report
 
-    def _add(self, report: pytest.TestReport | pytest.CollectReport, call: pytest.CallInfo[Any] | None) -> None:
-        text = self._hint(call.excinfo.value) if report.failed and call is not None and call.excinfo is not None else ""
+    def _add(
+        self,
+        report: pytest.TestReport | pytest.CollectReport,
+        call: pytest.CallInfo[Any] | None,
+        item: pytest.Item | None = None,
+    ) -> None:
+        if not report.failed or call is None or call.excinfo is None:
+            return
+        error = call.excinfo.value
+        text = self._hint(error) or (self._hint_of_workers(error, item) if item else "")
         report.sections += [("testbay", text)] if text else []
 
     def note(self, error: BaseException) -> None:
@@ -175,3 +200,10 @@ class Hints:
         unset = (name for name in named if name not in settings.environ())
         lacking = next((name for name in unset if re.search(rf"(?i)\b{re.escape(name)}\b", said)), "")
         return text or (_set_by_run(lacking) if lacking else "")
+
+    def _hint_of_workers(self, error: BaseException, item: pytest.Item) -> str:
+        if item.config.pluginmanager.has_plugin("django"):  # pytest-django makes a database for each worker
+            return ""
+        workers = getattr(item.config, "workerinput", {}).get("workercount", 1)
+        text = hint_of_workers(error, workers, getattr(item, "fixturenames", ()))
+        return text if text and self._variables() is not None else ""

@@ -189,3 +189,25 @@ def test_variable_of_the_manifest_is_known_too(said: Exception) -> None:
         "testbay: ACME_DB is set for the whole run by `testbay run`; with plain pytest "
     )
     assert not hasattr(other, "__notes__")
+
+
+@pytest.mark.parametrize(
+    ("said", "workers", "fixtures", "is_told"),
+    [
+        ('relation "orders" does not exist', 2, [], True),
+        ('(psycopg.errors.UniqueViolation) duplicate key value violates unique constraint "users_pkey"', 2, [], True),
+        ("deadlock detected\nDETAIL: Process 7 waits", 4, ["request"], True),
+        ('relation "orders" does not exist', 1, [], False),
+        ('relation "orders" does not exist', 2, ["postgres", "bay"], False),
+        ('relation "orders" does not exist', 2, ["worker_id"], False),
+        ("assert 3 == 4", 2, [], False),
+    ],
+)
+def test_workers_that_share_a_database(said: str, workers: int, fixtures: list[str], *, is_told: bool) -> None:
+    """An error that another worker's test can have caused says so, unless the test has a database of its own."""
+    expected = (
+        f"testbay: the tests of {workers} workers share one database, and one of another worker may have changed what "
+        "this test found. `-n 0` runs them one after the other; with the fixture `bay` a test has a database of its own"
+    )
+
+    assert hints.hint_of_workers(RuntimeError(said), workers, fixtures) == (expected if is_told else "")
