@@ -116,6 +116,10 @@ def test_other_ways_to_the_server_are_left_out_by_name(flag: str) -> None:
         (service(name="bitnami/valkey:8", VALKEY_PASSWORD="b", VALKEY_PORT_NUMBER="6400"), ("", "b", 6400)),
         (service(REDIS_PASSWORD="the official image knows no such variable"), ("", "", 6379)),
         (service(name="redis/redis-stack", REDIS_ARGS="--requirepass c"), ("", "c", 6379)),
+        (service(name="redis:8", REDIS_ARGS="--requirepass c", REDIS_EXTRA_FLAGS="--port 1"), ("", "c", 6379)),
+        (service(name="redis:7-alpine", REDIS_ARGS="--requirepass c"), ("", "", 6379)),
+        (service(name="valkey/valkey:8", VALKEY_EXTRA_FLAGS="--port 7", REDIS_ARGS="--port 1"), ("", "", 7)),
+        (service(name="sameersbn/redis:4", REDIS_PASSWORD="s"), ("", "s", 6379)),
         (service("--user", "default", "off", "--user", "app", "on", ">d", "~*", "+@all"), ("app", "d", 6379)),
         (service("--port", "7000"), ("", "", 7000)),
         (service(name="docker.dragonflydb.io/dragonflydb/dragonfly", DFLY_port="7001"), ("", "", 7001)),
@@ -126,6 +130,13 @@ def test_login_and_port_are_those_of_the_image(asked: ComposeService, login: tup
     config = image.config_of(asked)
 
     assert (config.user, config.password, config.port) == login
+
+
+def test_a_variable_that_the_image_does_not_read_is_said() -> None:
+    """The file looks as if the server had a password, which it has not."""
+    notes = image.config_of(service(name="redis:7", REDIS_ARGS="--requirepass c")).notes
+
+    assert notes == ("service 'cache': its image redis:7 does not read REDIS_ARGS",)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ _LINE = re.compile(rf"(?:\s*+(?:{_PART.pattern})++)*+\s*")
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|(.))")  # of a byte: "\xc3\xa9" is one letter
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 _ENVIRONMENT_FLAGS = ("REDIS_ARGS", "REDIS_EXTRA_FLAGS", "VALKEY_EXTRA_FLAGS")
+_READ_BY_OFFICIAL = {"redis-server": "REDIS_ARGS", "valkey-server": "VALKEY_EXTRA_FLAGS"}
 # Those of them that a test can notice.
 _WORTH_SAYING = (
     *("include", "loadmodule", "aclfile", "replicaof", "slaveof", "rename-command", "tls-port", "unixsocket"),
@@ -94,6 +95,8 @@ def config_of(service: ComposeService) -> DragonflyConfig:
     user, password = _login(service, settings)
     left_out = [f"{name} {' '.join(values)}"[:60].rstrip() for name, values in settings if name in _WORTH_SAYING]
     said = f"service {service.key!r}: embedded leaves out {', '.join(left_out)}"
+    unread = [name for name in _flag_variables(service) if not _reads(service, name)]
+    notes += [f"service {service.key!r}: its image {service.based_on} does not read {name}" for name in unread]
     return DragonflyConfig(
         user=user,
         password=password,
@@ -113,7 +116,7 @@ def configuration(settings: Sequence[Setting], password: str) -> str:
 
 def official_flags(service: ComposeService) -> Sequence[str] | None:
     """The server flags of an official image; None if the compose file changes how it starts or who may log in."""
-    name = service.based_on.partition("@")[0].removeprefix("docker.io/").partition(":")[0]
+    name = _name_of(service)
     program, *flags = service.command or ("",)
     if program.startswith("-"):
         program, flags = "", list(service.command)
@@ -130,12 +133,27 @@ def _quoted(word: str) -> str:
 
 
 def _environment_flags(service: ComposeService) -> list[str]:
-    """List the flags that redis-stack and bitnami's images add to the command line."""
-    said = " ".join(service.environment.get(name, "") for name in _ENVIRONMENT_FLAGS)
+    """List the flags that an image takes from variables and adds to the command line."""
+    said = " ".join(value for name, value in _flag_variables(service).items() if _reads(service, name))
     try:
         return shlex.split(said)
     except ValueError:
         return said.split()
+
+
+def _flag_variables(service: ComposeService) -> dict[str, str]:
+    return {name: service.environment[name] for name in _ENVIRONMENT_FLAGS if service.environment.get(name)}
+
+
+def _reads(service: ComposeService, name: str) -> bool:
+    """Return whether the image reads a variable of flags: of the official ones Redis' from version 8, and Valkey's."""
+    official = _OFFICIAL.get(_name_of(service))
+    is_old = official == "redis-server" and re.match(r"[1-7]\b", service.tag) is not None
+    return not official or (name == _READ_BY_OFFICIAL[official] and not is_old)
+
+
+def _name_of(service: ComposeService) -> str:
+    return service.based_on.partition("@")[0].removeprefix("docker.io/").partition(":")[0]
 
 
 def _flag_settings(words: Sequence[str]) -> Iterator[Setting]:
@@ -250,7 +268,9 @@ def _breadth(rules: Sequence[str]) -> tuple[int, int]:
 
 
 def _variables_of(service: ComposeService) -> tuple[str, ...]:
-    """Return the environment variables that the image reads: only Bitnami's images read any."""
+    """Return the environment variables that the image reads: only Bitnami's and sameersbn's read any."""
+    if "sameersbn" in service.based_on:
+        return ("REDIS_PASSWORD",)
     return ("REDIS_PASSWORD", "VALKEY_PASSWORD", "KEYDB_PASSWORD") if "bitnami" in service.based_on else ()
 
 
