@@ -51,6 +51,7 @@ _STARTS_OTHER = {
 _OF_A_JOB = re.compile(r"(^|[-_.])(backups?|restore|dump|migrat\w*|seed\w*|init|job|wait\w*|create\w*|setup)([-_.]|$)")
 _OF_A_REPLICA = re.compile(r"(?im)^[ \t]*(?:(?:replicaof|slaveof)[ \t]+(?!no\b)|cluster-enabled[ \t]+yes\b)")
 _DATA = re.compile(r"(/var/lib/(postgresql|pgsql)|/bitnami/postgresql)(/|$)")
+_SHORT = len("sha256:1234567")  # of a digest, in messages
 _SHELLS = {"sh", "bash", "ash", "dash"}
 _BEFORE_A_PROGRAM = {"exec", "nohup", "if", "then", "else", "while", "until", "do", "!", "env", "command", "time", "{"}
 _WITH_A_USER = {"gosu", "su-exec", "setpriv", "sudo", "timeout"}
@@ -77,6 +78,14 @@ def room_of_image(image: str) -> str:
 def version_tag(service: ComposeService) -> str:
     """The tag if it is the server's version; empty for an image of a team's own."""
     return service.tag if room_of_image(service.based_on) else ""
+
+
+def version_unknown(service: ComposeService) -> str:
+    """The image, shortened, if its name does not tell the server's version: a team's own, or one by its digest alone."""
+    name, _, digest = service.based_on.partition("@")
+    if not room_of_image(service.based_on):
+        return name
+    return f"{name}@{digest[:_SHORT]}" if digest and not service.tag else ""
 
 
 def _numbered(part: str) -> str:

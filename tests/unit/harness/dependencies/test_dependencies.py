@@ -121,7 +121,11 @@ def postgres_in(program: Program, folder: str, version: str) -> Path:
         ("postgres:7", ""),
         ("postgres", ""),
         ("postgres:latest", ""),
-        ("registry.example.org/team/our-db:3", ""),
+        ("registry.example.org/team/our-db:3", "perhaps another version than in registry.example.org/team/our-db:3"),
+        ("team/shop-postgresql:7", ""),
+        ("team/postgres7:release", ""),
+        ("team/postgres8:release", "another major version than team/postgres8:release"),
+        (f"postgres@sha256:{'ab' * 32}", "perhaps another version than in postgres@sha256:abababa"),
         ("pgvector/pgvector:0.8.0-pg7", "without the extension vector of pgvector/pgvector:0.8.0-pg7"),
         ("timescale/timescaledb:2.1-pg7", "without the extension timescaledb of timescale/timescaledb:2.1-pg7"),
         ("postgres:8.1-alpine", "another major version than postgres:8.1-alpine"),
@@ -211,7 +215,7 @@ def test_a_command_gets_clients_as_new_as_the_server(
         ("redis-server", "Redis server v=7.0.15 sha=0", "dragonfly", "redis 7.0 stand-in"),
         ("redis-server", "Redis server v=7.0.15 sha=0", "redis", ""),
         ("redis-server", "Redis server v=7.0.15 sha=0", "redis:6", "another major version than redis:6"),
-        ("redis-server", "Redis server v=7.0.15 sha=0", "our-cache:6", ""),
+        ("redis-server", "Redis server v=7.0.15 sha=0", "our-cache:6", "perhaps another version than in our-cache:6"),
     ],
 )
 @pytest.mark.usefixtures("no_wheels")
@@ -243,7 +247,7 @@ def test_the_program_the_image_names_comes_first(no_wheels: None, program: Progr
         ("nats:latest", "2.12.4", ""),
         ("nats:2.11.1", "2.12.4", ""),
         ("nats:3", "2.12.4", "another major version than nats:3"),
-        ("our-queue:3", "2.12.4", ""),
+        ("our-queue:3", "2.12.4", "perhaps another version than in our-queue:3"),
     ],
 )
 @pytest.mark.usefixtures("no_wheels")

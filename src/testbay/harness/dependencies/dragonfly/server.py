@@ -23,7 +23,7 @@ from testbay.harness.dependencies.programs import none_usable, on_system, versio
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import HOME, PORT, Configured, ProcessPlan, process_plan
 from testbay.manifest.compose.reading import ComposeService
-from testbay.manifest.compose.recognition import version_tag
+from testbay.manifest.compose.recognition import version_tag, version_unknown
 
 NAME = "dragonfly"
 TITLE = "Dragonfly"
@@ -57,7 +57,8 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
         return replace(best, note=f"{_kind(best)} {'.'.join(best.version.split('.')[:2])} stand-in")
     if wanted and wanted[1] != best.version.partition(".")[0]:
         return replace(best, note=f"another major version than {service.based_on.partition('@')[0]}")
-    return best
+    unknown = version_unknown(service)
+    return replace(best, note=f"perhaps another version than in {unknown}") if unknown else best
 
 
 def _image_kind(service: ComposeService) -> str:

@@ -21,7 +21,7 @@ from testbay.harness.dependencies.programs import none_usable, on_system, versio
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import LEASES, PORT, Configured, ProcessPlan, process_plan
 from testbay.manifest.compose.reading import ComposeService
-from testbay.manifest.compose.recognition import version_tag
+from testbay.manifest.compose.recognition import version_tag, version_unknown
 
 NAME = "nats"
 TITLE = "NATS"
@@ -48,6 +48,8 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
     best = (same or found[::-1])[0]
     major = re.match(r"\d+", version_tag(service))
     other = major is not None and not best.version.startswith(major[0] + ".")
+    if unknown := version_unknown(service):
+        return replace(best, note=f"perhaps another version than in {unknown}")
     return replace(best, note=f"another major version than {service.based_on.partition('@')[0]}") if other else best
 
 

@@ -16,7 +16,7 @@ from testbay.harness.dependencies.postgres import builds
 from testbay.harness.dependencies.programs import none_usable, on_system, version_of
 from testbay.manifest import environments
 from testbay.manifest.compose.reading import ComposeService
-from testbay.manifest.compose.recognition import version_tag
+from testbay.manifest.compose.recognition import version_tag, version_unknown
 
 ADDED = "added"  # the source of a server that `testbay servers add` brought
 
@@ -33,6 +33,8 @@ _EXTENSIONS = (
     *(("pgvector", "vector"), ("postgis", "postgis"), ("timescale", "timescaledb"), ("citus", "citus")),
     ("paradedb", "pg_search"),
 )
+_VERSIONS = ("PG_MAJOR", "PG_VERSION", "POSTGRES_VERSION", "POSTGRESQL_VERSION")
+_IN_A_NAME = re.compile(r"(?:pg|postgres(?:ql)?)-?(\d{1,2})(?!\d)")  # acme/postgres13, apt-get install postgresql-13
 # Images that create roles and schemas of their own, on which the project's migrations build.
 _WITH_SCHEMAS = ("/supabase/postgres",)
 
@@ -43,7 +45,8 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
     Raises:
         EngineUnavailableError: None was found; says what to install.
     """
-    wanted, extension = major_of(version_tag(service)), extension_of(service)
+    said, extension = _major_said(service), extension_of(service)
+    wanted = said or major_of(service.tag)  # of a team's own image it may be a number of its own
     found, fits = None, -1
     for server in candidates(wanted, environ):
         if server.source == "TESTBAY_POSTGRES_BIN":
@@ -58,7 +61,10 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
             "no PostgreSQL server program on this machine", [*present, *on_system("postgres", environ)], "postgresql"
         )
     note = _lacking(found, service, extension)
-    if fits == 0:
+    if not said and (fits == 0 or not wanted) and (unknown := version_unknown(service)):
+        other = f"perhaps another version than in {unknown}"
+        note = f"{other}, {note}" if note else other
+    elif fits == 0:
         offer = f" (testbay servers add postgres:{wanted})" if wanted in builds.offered(builds.this_system()) else ""
         other = f"another major version than {service.based_on.partition('@')[0]}{offer}"
         note = f"{other}, {note}" if note else other
@@ -80,6 +86,15 @@ def _lacking(server: Server, service: ComposeService, extension: str) -> str:
     if f"/{service.based_on}".partition(":")[0].endswith(_WITH_SCHEMAS):
         notes.append(f"without the roles and schemas that {service.based_on} creates")
     return ", ".join(notes)
+
+
+def _major_said(service: ComposeService) -> str:
+    """The major version by a server's tag, else by an image's variables, its name, or the packages it installs."""
+    if major := major_of(version_tag(service)):
+        return major
+    given = next((service.environment[name] for name in _VERSIONS if name in service.environment), "")
+    found = _IN_A_NAME.search(" ".join([service.based_on.partition("@")[0], *service.built.left_out]))
+    return major_of(given) or (found[1] if found else "")
 
 
 def major_of(tag: str) -> str:
