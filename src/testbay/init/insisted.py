@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from testbay.init import addresses, literals, mentions, runners, variables
+from testbay.init import addresses, dotenv, literals, mentions, runners, variables
 from testbay.init.addresses import OF_REDIS, FixedAddress
 from testbay.init.clients import maker
 from testbay.init.project import Project, Source
@@ -135,8 +135,8 @@ def _of_pytest_env(project: Project) -> Iterator[FixedAddress]:
 
 
 def _of_dotenv(project: Project) -> Iterator[FixedAddress]:
-    """Find the addresses in the committed files that conftest.py or pytest-dotenv loads over the environment."""
-    files = (*_loaded_by_conftest(project), *_loaded_by_pytest_dotenv(project))
+    """Find the addresses in the files that conftest.py, pytest-dotenv or the program puts above the environment."""
+    files = (*_loaded_by_conftest(project), *_loaded_by_pytest_dotenv(project), *dotenv.files(project))
     for name in (file.rpartition("/")[2] for file in files if re.search(r"(^|/)\.env[\w.-]*$", file)):
         for line in project.text(name).splitlines():
             yield from addresses.of_text(line.partition("=")[2].strip(" \"'"), name)

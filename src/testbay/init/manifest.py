@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from testbay.init import (
     addresses,
     databases,
+    dotenv,
     entry,
     insisted,
     libpq,
@@ -104,7 +105,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         *_unled(found, ways, {} if needs_test else ways.assumed),
         *_elsewhere(project, found, {one.port for one in ways.fixed.values()}),
         *entry.unstarted(project),
-        *testing.overruled(project),
+        *dotenv.overruled(project),
         *testfiles.of_other_runners(project),
         *testing.own_servers(project, found.needs, variables.led(project)),
     ]

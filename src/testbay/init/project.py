@@ -22,6 +22,8 @@ _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "
 _SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
+_READERS = ("os", "environs", "environ", "decouple", "starlette.config")
+_MADE_BY = {"Env": "env", "FileAwareEnv": "env", "Config": "config", "AutoConfig": "config"}
 _Result = TypeVar("_Result")
 _Options = ParamSpec("_Options")
 _Node = TypeVar("_Node", bound=ast.AST)
@@ -285,13 +287,26 @@ def once(
 
 
 def _without_aliases(tree: ast.Module, nodes: list[ast.AST]) -> ast.Module:
-    """Call what a module imports from `os` by its own name: `from os import environ as env`."""
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "os"]
-    names = {alias.asname: alias.name for node in imports for alias in node.names if alias.asname}
+    """Call by its usual name what a module imports to read variables, and what it makes of that.
+
+    In `from os import environ as e`, `from decouple import config as c` and `cfg = Config(RepositoryEnv(".env"))`.
+    """
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module in _READERS]
+    imported = {alias.asname or alias.name: alias.name for node in imports for alias in node.names}
+    names = {given: name for given, name in imported.items() if given != name}
+    known = imported or {"environ", "environs"} & set(map(_module, tree.body))
+    for target, value in syntax.assignments(tree.body) if known else ():
+        kind = syntax.last(value.func) if isinstance(value, ast.Call) else ""
+        if isinstance(target, ast.Name) and (name := _MADE_BY.get(names.get(kind, kind))):
+            names[target.id] = name
     for node in nodes if names else ():
         if isinstance(node, ast.Name):
             node.id = names.get(node.id, node.id)
     return tree
+
+
+def _module(statement: ast.stmt) -> str:
+    return statement.names[0].name if isinstance(statement, ast.Import) else ""
 
 
 def listed(folders: list[str]) -> str:

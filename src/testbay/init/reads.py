@@ -13,7 +13,7 @@ from testbay.init.syntax import calls, keywords, last, owner, text_of
 from testbay.init.variable import MODULE, SERVERS, Read, sample_of
 
 _SERVER = re.compile(r"((db|sqla)\+)?(postgres|postgresql|postgis|psql|pgsql|redis|valkey|nats)(\+\w+)?://")
-_WORDS = ("environ", "getenv", "env", "config", "Settings")  # one of them stands in a module that reads variables
+_WORDS = ("environ", "getenv", "env", "config", "Settings", "GoodConf")  # one stands in a module that reads variables
 _OF_OS = ("getenv", "get", "setdefault")
 _OF_PACKAGES = (  # django-environ, environs, decouple
     *("env", "config", "str", "int", "float", "bool", "list", "json", "url", "path"),
@@ -55,7 +55,7 @@ def _of_sources(project: Project) -> Iterator[Read]:
     """Yield the reads in the program's modules, then those in its tests and in Alembic's env.py."""
     classes = settings_classes(project)
     helpers = dict(pair for source in project.code for pair in _helpers(source))
-    called, begin = _called_at_import(project), _of_starlette(project)
+    called, begin = _called_at_import(project), _prefix_of_reader(project)
     besides = [s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.is_test]
     besides.sort(key=lambda source: not source.is_conftest)
     for source in [*project.code, *besides]:
@@ -66,10 +66,11 @@ def _of_sources(project: Project) -> Iterator[Read]:
             yield replace(read, required=False) if tries or _is_of_deployment(project, source) else read
 
 
-def _of_starlette(project: Project) -> str:
-    """Return what `config = Config(env_prefix="SHOP_")` puts before each name; empty without it."""
-    made = (call for source in project.code for call in source.of(ast.Call) if last(call.func) == "Config")
-    return next((text_of(keywords(call)["env_prefix"]) for call in made if "env_prefix" in keywords(call)), "")
+def _prefix_of_reader(project: Project) -> str:
+    """Return what `config = Config(env_prefix="SHOP_")` or `Env(prefix="SHOP_")` puts before each name, or nothing."""
+    made = (call for source in project.code for call in source.of(ast.Call) if last(call.func) in ("Config", "Env"))
+    said = (keywords(call).get("env_prefix") or keywords(call).get("prefix") for call in made)
+    return next((text_of(prefix) for prefix in said if prefix), "")
 
 
 def _own(project: Project) -> str:
@@ -172,19 +173,20 @@ def _callable(source: Source) -> Iterator[tuple[str, list[ast.stmt]]]:
 
 
 class _Module:
-    """A module's reads of variables. `helpers` and `called` are the project's, `begin` is Starlette's prefix."""
+    """A module's reads of variables. `helpers`, `called` and the prefix `begin` of the reader are the project's."""
 
     def __init__(self, source: Source, helpers: Mapping[str, bool], called: Collection[str], begin: str) -> None:
         self._source = source
         self._helpers = helpers
+        self._readers = {*helpers, *(["config.get"] if {"decouple", "starlette"} & set(source.imports) else [])}
         body = source.tree.body if source.tree else []
         bodies = [body, *(inner for name, inner in _callable(source) if name in called)]
         run = [statement for one in bodies for statement in _at_import(one)]
         self._at_import = {node for statement in run for node in ast.walk(statement)}
         self._declared = _declared(source)
-        of_starlette = (call for call in source.of(ast.Call) if (owner(call), last(call.func)) == ("", "config"))
-        of_environs = _prefixed(source.tree, "") if source.tree and "prefixed" in source.text else ()
-        self._prefixes: dict[ast.AST, str] = {**dict.fromkeys(of_starlette, begin), **dict(of_environs)}
+        readers = (call for call in source.of(ast.Call) if (owner(call) or last(call.func)) in ("config", "env"))
+        of_environs = _prefixed(source.tree, begin) if source.tree and "prefixed" in source.text else ()
+        self._prefixes: dict[ast.AST, str] = {**dict.fromkeys(readers, begin), **dict(of_environs)}
         self._targets = clients.assigned(source)
         self._wanted = _wanted(source)
         self._ors = {node.values[0]: text_of(node.values[1]) for node in source.of(ast.BoolOp)}
@@ -195,7 +197,7 @@ class _Module:
         for node in self._source.of(ast.ClassDef, ast.Call, ast.Subscript):
             if isinstance(node, ast.ClassDef) and classes.is_settings(node):
                 yield from classes.fields(node, self._source)
-            elif isinstance(node, ast.Call) and (name := _name_read(node, self._helpers, self._known)):
+            elif isinstance(node, ast.Call) and (name := _name_read(node, self._readers, self._known)):
                 yield self._by_call(node, self._read(node, name))
             elif isinstance(node, ast.Subscript) and (name := self._subscript(node)):
                 yield self._read(node, name)
@@ -279,7 +281,7 @@ def _name_read(call: ast.Call, helpers: Collection[str], known: Mapping[str, str
     if holder == "env" and name in _BY_THEMSELVES and not call.args:
         return _BY_THEMSELVES[name]
     of_packages = name in _OF_PACKAGES and (holder == "env" or (not holder and name in ("env", "config")))
-    is_read = call.args and (_is_of_os(call) or of_packages or name in helpers)
+    is_read = call.args and (_is_of_os(call) or of_packages or {name, f"{holder}.{name}"} & {*helpers})
     asked = _named(call.args[0], known) if is_read else ""
     # Lower case is for settings, as `config("debug")`; os.getenv("db_host") knows nothing else.
     is_variable = asked.isupper() or (_is_of_os(call) and holder in ("os", "environ"))

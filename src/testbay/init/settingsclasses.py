@@ -2,15 +2,17 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import cached_property
 
 from testbay.init.project import Project, Source, once
-from testbay.init.syntax import last, text_of
+from testbay.init.syntax import assignments, calls, entries, keywords, last, text_of
 from testbay.init.variable import Read, sample_of
 
 _DSNS = {"PostgresDsn": "postgres", "RedisDsn": "dragonfly", "NatsDsn": "nats"}
+_LOADS = ("load", "safe_load", "loads", "full_load", "dotenv_values")
+_BASES = ("BaseSettings", "GoodConf")
 _LONG = 1000
 _DEPTH = 5  # of classes in classes: more is a circle
 
@@ -23,6 +25,8 @@ class SettingsClasses:
         self._classes = {node.name: node for source in project.code for node in source.of(ast.ClassDef)}
         self._filled = {name for source in project.code for name in _filled(source)}
         self._filled |= {name for name, node in self._classes.items() if _prefers_a_file(node)}
+        made = [call for source in project.code for call in source.of(ast.Call) if last(call.func) in self._classes]
+        self._given = [(last(call.func), keywords(call)) for call in made]
 
     def is_settings(self, node: ast.ClassDef) -> bool:
         """Return whether a class is derived from BaseSettings, directly or through classes of the project.
@@ -30,7 +34,7 @@ class SettingsClasses:
         One that a file fills does not count: `Settings(**yaml.safe_load(text))` leaves nothing to the environment.
         """
         return node.name not in self._filled and any(
-            last(base).endswith("BaseSettings") for one in self._line(node) for base in one.bases
+            last(base).endswith(_BASES) for one in self._line(node) for base in one.bases
         )
 
     @cached_property
@@ -60,10 +64,15 @@ class SettingsClasses:
     def fields(self, node: ast.ClassDef, source: Source) -> Iterator[Read]:
         """Yield the variable of each field, including those of base classes."""
         line = self._line(node)
-        prefix, delimiter = _configured(line, "env_prefix"), _configured(line, "env_nested_delimiter")
+        given = [words for name, words in self._given if name == node.name]
+        said = next((text_of(words["_env_prefix"]) for words in given if "_env_prefix" in words), "")
+        prefix, delimiter = said or _configured(line, "env_prefix"), _configured(line, "env_nested_delimiter")
+        constant = [{name for name, value in words.items() if isinstance(value, ast.Constant)} for words in given]
+        without = set.intersection(*constant) if constant else set()
+        is_exact = _is_set(line, "case_sensitive")
         seen: set[str] = set()
         for one in line:
-            for named, annotation in _fields(one, prefix, source):
+            for named, annotation in _fields(one, prefix, source, is_exact=is_exact, without=without):
                 own = prefix.upper() == self._own and named.name.startswith(self._own)
                 read = replace(named, short=named.name.removeprefix(self._own)) if own else named
                 if read.name not in seen:
@@ -103,16 +112,20 @@ def _filled(source: Source) -> Iterator[str]:
 
 def _prefers_a_file(node: ast.ClassDef) -> bool:
     """Return whether `settings_customise_sources` of a class asks a file before the environment."""
+    order = order_of_sources(node)
+    before = order[: order.index("env_settings")] if "env_settings" in order else []
+    return any(re.search("Yaml|Toml|Json", source) for source in before)
+
+
+def order_of_sources(node: ast.ClassDef) -> list[str]:
+    """List what `settings_customise_sources` of a class returns, the first to be asked first; empty without it."""
     made = (one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "settings_customise_sources")
-    for returned in (one.value for function in made for one in ast.walk(function) if isinstance(one, ast.Return)):
-        order = list(map(ast.unparse, returned.elts)) if isinstance(returned, ast.Tuple) else []
-        before = order[: order.index("env_settings")] if "env_settings" in order else []
-        return any(re.search("Yaml|Toml|Json", source) for source in before)
-    return False
+    returned = (one.value for function in made for one in ast.walk(function) if isinstance(one, ast.Return))
+    return next((list(map(ast.unparse, one.elts)) for one in returned if isinstance(one, ast.Tuple)), [])
 
 
 def _is_loaded(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and last(node.func) in ("load", "safe_load", "loads", "full_load")
+    return any(last(call.func) in _LOADS for call in calls(ast.walk(node)))
 
 
 @once
@@ -120,14 +133,19 @@ def settings_classes(project: Project) -> SettingsClasses:
     return SettingsClasses(project)
 
 
-def _fields(node: ast.ClassDef, prefix: str, source: Source) -> Iterator[tuple[Read, ast.expr]]:
+def _fields(
+    node: ast.ClassDef, prefix: str, source: Source, *, is_exact: bool = False, without: Collection[str] = ()
+) -> Iterator[tuple[Read, ast.expr]]:
+    """Yield the variable and the type of each field, but those `without` one: the program itself gives them a value."""
+    named = _named_in_config(node)
     for field in node.body:
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
             continue
         kind = ast.unparse(field.annotation)
-        if field.target.id == "model_config" or field.target.id.startswith("_") or "ClassVar" in kind:
+        if field.target.id in ("model_config", *without) or field.target.id.startswith("_") or "ClassVar" in kind:
             continue
-        name, default, required = _field(field, prefix)
+        name, default, required = _field(field, prefix, is_exact=is_exact)
+        name = named.get(field.target.id, name)
         required = required and "None" not in kind and "Optional" not in kind
         client = next((need for word, need in _DSNS.items() if word in kind), "")
         sample = sample_of(kind)
@@ -143,10 +161,23 @@ def _shortest(field: ast.AnnAssign) -> int:
     return next((number for number in numbers if isinstance(number, int) and number < _LONG), 0)
 
 
-def _field(field: ast.AnnAssign, prefix: str) -> tuple[str, str, bool]:
+def _named_in_config(node: ast.ClassDef) -> dict[str, str]:
+    """Map fields to the variables that `fields = {"dsn": {"env": "SHOP_DSN"}}` of an inner class Config names."""
+    tables = [value for target, value in assignments(ast.walk(node)) if last(target) == "fields"]
+    pairs = [pair for table in tables if isinstance(table, ast.Dict) for pair in entries(table)]
+    inner = ((text_of(key), dict(_texts(value))) for key, value in pairs)
+    return {key: _alias(words["env"]) for key, words in inner if "env" in words}
+
+
+def _texts(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    yield from ((text_of(key), value) for key, value in entries(node)) if isinstance(node, ast.Dict) else ()
+
+
+def _field(field: ast.AnnAssign, prefix: str, *, is_exact: bool) -> tuple[str, str, bool]:
     """Return a field's variable, its default as text, and whether it is required."""
     assert isinstance(field.target, ast.Name)
-    name, value = (prefix + field.target.id).upper(), field.value
+    name, value = prefix + field.target.id, field.value
+    name = name if is_exact else name.upper()
     if isinstance(value, ast.Call) and last(value.func) == "Field":
         words = {word.arg: word.value for word in value.keywords}
         alias = next((_alias(words[key]) for key in ("validation_alias", "alias", "env") if key in words), "")
@@ -161,8 +192,20 @@ def _field(field: ast.AnnAssign, prefix: str) -> tuple[str, str, bool]:
 
 
 def _alias(node: ast.expr) -> str:
-    """Return an alias, or the first of AliasChoices."""
-    return text_of(node.args[0]) if isinstance(node, ast.Call) and node.args else text_of(node)
+    """Return an alias, or the first of AliasChoices or of a list."""
+    several = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.List | ast.Tuple) else []
+    return text_of(several[0] if several else node)
+
+
+def _is_set(line: list[ast.ClassDef], key: str) -> bool:
+    """Return whether SettingsConfigDict or an inner class Config has `key` as True."""
+    words = (node for one in line for node in ast.walk(one))
+    pairs = ((n.arg, n.value) if isinstance(n, ast.keyword) else (_target(n), getattr(n, "value", n)) for n in words)
+    return any(name == key and isinstance(value, ast.Constant) and value.value is True for name, value in pairs)
+
+
+def _target(node: ast.AST) -> str:
+    return last(node.targets[0]) if isinstance(node, ast.Assign) else ""
 
 
 def _configured(line: list[ast.ClassDef], key: str) -> str:

@@ -13,7 +13,6 @@ from testbay.init.testfiles import SHOWN, collected, named_otherwise, option, ou
 from testbay.manifest.testpaths import folders_of_tests
 
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
-_OVERRIDES = re.compile(r"\w*(?:load_dotenv|read_env)\([^()]*(?:override|overwrite)\s*=\s*True[^()]*\)")
 _SETS = re.compile(r"(?m)^(from\s+\S+\s+import\s+\*|[A-Z][A-Z_]+\s*=)")
 _STARTERS = ("testcontainers", "pytest_docker", "docker")
 _PROGRAMS = {"nats-server": "nats", "redis-server": "dragonfly", "valkey-server": "dragonfly", "pg_ctl": "postgres"}
@@ -136,18 +135,6 @@ def _demand(node: ast.AST) -> ast.Compare | None:
 def _ends(node: ast.stmt) -> bool:
     call = node.value if isinstance(node, ast.Expr) else None
     return isinstance(node, ast.Raise) or (isinstance(call, ast.Call) and last(call.func) in ("exit", "_exit"))
-
-
-def overruled(project: Project) -> list[str]:
-    """Describe calls by which a .env file overrides the environment, and so testbay's values."""
-    if not (project.root / ".env").is_file():
-        return []
-    calls = ((source.path, _OVERRIDES.search(source.text)) for source in project.code)
-    return [
-        f"a way past .env: {path} calls {call[0]}, which puts .env above testbay's values"
-        for path, call in calls
-        if call
-    ]
 
 
 def own_servers(project: Project, needs: Collection[str], led: Collection[str]) -> list[str]:

@@ -148,3 +148,30 @@ def test_functions_of_the_program_that_read_the_environment_are_known(project: P
         ("A_WORD", "", False),
         ("SHOP_KEY", "", True),
     ]
+
+
+V1 = "class S(BaseSettings):\n    dsn: str = 'x'\n    class Config:\n        "
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("from decouple import Config, RepositoryEnv\ncfg = Config(RepositoryEnv('.env'))\nA = cfg('A_URL')", "A_URL"),
+        ("from decouple import config as c\nA = c('A_URL')", "A_URL"),
+        ("from starlette.config import Config\ncfg = Config('.env')\nA = cfg.get('A_URL')", "A_URL"),
+        ("from environs import env as e\nA = e.str('A_URL')", "A_URL"),
+        ("import environs\nreader = environs.Env(prefix='SHOP_')\nA = reader.str('A_URL')", "SHOP_A_URL"),
+        (f"{V1}fields = {{'dsn': {{'env': 'A_URL'}}}}", "A_URL"),
+        (f"{V1}fields = {{'dsn': {{'env': ['A_URL', 'B_URL']}}}}", "A_URL"),
+        ("class S(BaseSettings):\n    dsn: str = Field('x', env=['A_URL', 'B_URL'])", "A_URL"),
+        (
+            "class S(BaseSettings):\n    model_config = {}\n    dsnOf: str = 'x'\ns = S(_env_prefix='SHOP_')",
+            "SHOP_DSNOF",
+        ),
+        (f"{V1}case_sensitive = True\nclass T(S):\n    dsnOf: str = 'x'", "dsnOf"),
+        ("class S(GoodConf):\n    DSN: str = 'x'", "DSN"),
+    ],
+)
+def test_a_reader_is_known_by_whatever_name(project: Project, text: str, name: str) -> None:
+    """A variable of another name would lead nowhere, and the program to its own default."""
+    assert name in [read.name for read in reads(add(project, {"a.py": text}))]

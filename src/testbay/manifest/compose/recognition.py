@@ -81,7 +81,7 @@ def version_tag(service: ComposeService) -> str:
 
 
 def version_unknown(service: ComposeService) -> str:
-    """The image, shortened, if its name does not tell the server's version: a team's own, or one by its digest alone."""
+    """The image, if its name does not tell the server's version: a team's own, or one by its digest alone."""
     name, _, digest = service.based_on.partition("@")
     if not room_of_image(service.based_on):
         return name

@@ -1,0 +1,69 @@
+"""What a program has from a .env file, whatever the environment says."""
+
+import pytest
+from tests.unit.init.conftest import add
+
+from testbay.init import manifest
+from testbay.init.project import Project
+
+DOTENV = {"requirements.txt": "psycopg", ".env": "DATABASE_URL=postgresql://me:x@localhost:5439/shop\n"}
+PORT = [("ports", "{ postgres = 5439 }")]
+ORDER = """
+class S(BaseSettings):
+    database_url: str
+    @classmethod
+    def settings_customise_sources(cls, settings_cls, init_settings, env_settings, dotenv_settings):
+        return init_settings, {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [
+        ("load_dotenv(find_dotenv(), override=True)", "calls load_dotenv(find_dotenv(), override=True)"),
+        ("d = Dynaconf(dotenv_override=True)", "calls Dynaconf(dotenv_override=True)"),
+        ("c = {**os.environ, **dotenv_values()}", "has {**os.environ, **dotenv_values()}"),
+        ("c = os.environ | dotenv_values()", "has os.environ | dotenv_values()"),
+        ("os.environ.update(dotenv_values())", "calls os.environ.update(dotenv_values())"),
+        (ORDER.format("dotenv_settings, env_settings"), "asks dotenv_settings before env_settings in S"),
+        (ORDER.format("dotenv_settings"), "asks dotenv_settings, not env_settings in S"),
+    ],
+)
+def test_an_address_of_a_file_above_the_environment_is_a_fixed_one(project: Project, text: str, how: str) -> None:
+    """The run's server takes its port, or refuses to start where the developer's own has it."""
+    made = manifest.draft(add(project, DOTENV | {"a.py": f'{text}\nURL = os.environ["DATABASE_URL"]\n'}), {})
+
+    assert [(line.key, line.value) for line in made.keys if line.key == "ports"] == PORT
+    assert made.missing[-1] == f"a way past .env: a.py {how}, which puts .env above testbay's values"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "load_dotenv()",
+        "c = {**dotenv_values(), **os.environ}",
+        "c = dotenv_values() | os.environ",
+        ORDER.format("env_settings, dotenv_settings"),
+    ],
+)
+def test_a_file_below_the_environment_fixes_nothing(project: Project, text: str) -> None:
+    """Testbay's own values count there."""
+    made = manifest.draft(add(project, DOTENV | {"a.py": f'{text}\nURL = os.environ["DATABASE_URL"]\n'}), {})
+
+    assert not [line for line in made.keys if line.key == "ports"]
+    assert not [line for line in made.missing if ".env" in line]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'S(database_url="postgresql://me:x@localhost:5439/shop")',
+        "S(**{k.lower(): v for k, v in dotenv_values().items()})",
+    ],
+)
+def test_what_the_program_gives_its_settings_itself_is_fixed(project: Project, call: str) -> None:
+    """A variable of that name would change nothing."""
+    text = f"class S(BaseSettings):\n    database_url: str\ns = {call}\n"
+    made = manifest.draft(add(project, DOTENV | {"a.py": text}), {})
+
+    assert [(line.key, line.value) for line in made.keys if line.key == "ports"] == PORT
