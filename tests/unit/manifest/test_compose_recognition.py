@@ -111,6 +111,28 @@ def test_a_client_or_a_job_in_the_servers_image_is_not_the_server(image: str, co
     assert room_of(service(image, entrypoint=command)) == ""
 
 
+@pytest.mark.parametrize(
+    ("script", "command", "room"),
+    [
+        ("exec redis-server /r.conf", (), "dragonfly"),
+        ('exec "$@"', ("redis-server",), "dragonfly"),
+        ('exec "$@"', ("redis-cli", "ping"), ""),
+        ("redis-cli -h redis flushall", (), ""),
+    ],
+)
+def test_a_server_is_told_by_the_script_that_starts_it(
+    tmp_path: Path, script: str, command: tuple[str, ...], room: str
+) -> None:
+    """Also one that is called as a job is, in an image that is built."""
+    (tmp_path / "init.sh").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    copied = (Volume(type="bind", source=str(tmp_path / "init.sh"), target="/init.sh"),)
+    built = ComposeService(
+        key="x", image="", command=command, entrypoint=("/init.sh",), built=Built(base="redis:7", copied=copied)
+    )
+
+    assert room_of(built) == room
+
+
 def test_a_replica_is_told_from_the_server_that_it_follows() -> None:
     """By its flag or by the variable of its image."""
     follower = ComposeService(key="x", image="bitnami/redis", environment={"REDIS_REPLICATION_MODE": "slave"})

@@ -1,5 +1,6 @@
 """A container as its compose file determines it: mounted files, variables, the command."""
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -159,9 +160,12 @@ def _from_file(service: ComposeService, name: str, file: str) -> str:
 def started(service: ComposeService, programs: Sequence[str]) -> Started:
     """Find the arguments with which the container starts one of these programs, also behind `sh -c`.
 
-    Without a program's name, the image's entrypoint puts it before the flags, or before a redis.conf.
+    Without a program's name, the image's entrypoint puts it before the flags, or before a redis.conf. A simple script
+    of the project's own is followed as a line behind `sh -c` is.
     """
     given = [*(service.entrypoint or ()), *service.command]
+    if followed := _of_script(service, given, programs):
+        return followed
     words = _unwrapped(given)
     own = next((word for word in given[: len(given) - len(words)] if host_path(service, word)), "")
     if service.entrypoint and _hands_on(service, words, programs):
@@ -169,6 +173,19 @@ def started(service: ComposeService, programs: Sequence[str]) -> Started:
     found = _found(service, words, programs)
     note = f"service {service.key!r}: testbay does not read {own}, which starts its server"
     return found._replace(notes=(note, *found.notes)) if own else found
+
+
+def _of_script(service: ComposeService, given: list[str], programs: Sequence[str]) -> Started | None:
+    """Follow a script of the project's own, alone or behind its shell; None if it is more than simple commands."""
+    place = 1 if given and PurePosixPath(given[0]).name in _SHELLS else 0
+    file = host_path(service, given[place]) if given[place:] and given[place].startswith("/") else None
+    said = text(service, given[place]) if file and file.is_file() else None
+    if said is None or not re.match(r"#!.*\b(ba|da|a)?sh\b", said):
+        return None
+    try:
+        return _of_line(service, said, given[place + 1 :], programs)
+    except shell.NotUnderstoodError:
+        return None
 
 
 def _hands_on(service: ComposeService, words: list[str], programs: Sequence[str]) -> bool:
@@ -208,15 +225,25 @@ def _behind_shell(service: ComposeService, words: list[str], programs: Sequence[
         flags += 1
     if flags + 1 >= len(words):
         return Started((), (_not_understood(service, "it starts a shell script", words),))
-    read: Callable[[str], str | None] = lambda inside: text(service, inside)  # noqa: E731 - bound to the service
-    files: dict[str, str] = {}
     try:  # between the line and what it is handed is $0
-        commands = shell.commands(words[flags + 1], service.environment, read, words[flags + 3 :], files)
+        found = _of_line(service, words[flags + 1], words[flags + 3 :], programs)
     except shell.NotUnderstoodError as error:
         return Started((), (_not_understood(service, str(error), words),))
-    if found := _server_among(service, commands, programs):
-        return found._replace(written=tuple(Granted(name=at, target=at, content=said) for at, said in files.items()))
-    return Started((), (_not_understood(service, f"it does not start {' or '.join(programs)} by name", words),))
+    why = f"it does not start {' or '.join(programs)} by name"
+    return found or Started((), (_not_understood(service, why, words),))
+
+
+def _of_line(service: ComposeService, line: str, handed: Sequence[str], programs: Sequence[str]) -> Started | None:
+    """Find the server among the commands of a shell; None if they do not start it.
+
+    Raises:
+        NotUnderstoodError: They are more than simple commands.
+    """
+    read: Callable[[str], str | None] = lambda inside: text(service, inside)  # noqa: E731 - bound to the service
+    files: dict[str, str] = {}
+    found = _server_among(service, shell.commands(line, service.environment, read, handed, files), programs)
+    written = tuple(Granted(name=at, target=at, content=said) for at, said in files.items())
+    return found._replace(written=written) if found else None
 
 
 def _server_among(service: ComposeService, commands: list[list[str]], programs: Sequence[str]) -> Started | None:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 HARMLESS = ("set", "echo", "mkdir", "chown", "chmod", "sleep", "cd", "umask", "ulimit", "true", ":", "export", "wait")
 
-_KEYWORDS = ("if", "for", "while", "until", "case", "then", "do", "function", "!", "[[", "shift")
+_KEYWORDS = ("for", "while", "until", "case", "do", "function", "!", "shift")
+_TESTS = ("[", "[[", "test")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _BRACED = re.compile(r"\{([A-Za-z_]\w*)(?:(:?[-?+])(.*))?\}", re.DOTALL)
@@ -32,6 +33,8 @@ def commands(
     written: dict[str, str] | None = None,
 ) -> list[list[str]]:
     """Split a line into commands at `;`, `&&` and line feeds, and each into words, with variables and quotes resolved.
+
+    Of `if` and of a test before `&&` the branch counts that runs.
 
     Args:
         line: What stands behind `sh -c`.
@@ -68,11 +71,16 @@ class _Scanner:
         self._word: str | None = None
         self._written = written
         self._echoed = 0  # the words before `>`
+        self._branches: list[tuple[bool, bool]] = []  # of each open `if`: whether this branch runs, and whether one did
+        self._before_then = False
+        self._has_failed = False  # a test before `&&`
 
     def commands(self) -> list[list[str]]:
         while self._at < len(self._line):
             self._step(self._line[self._at])
         self._end_command()
+        if self._branches:
+            raise NotUnderstoodError("its shell line holds an open 'if'")
         return [command for command in self._commands if command]
 
     def _step(self, char: str) -> None:
@@ -109,7 +117,7 @@ class _Scanner:
             self._end_command()
             self._after_failure()
         elif char in ";\n" or self._line.startswith("&&", self._at):
-            self._end_command()
+            self._end_command(goes_on=char == "&")
             self._at += 2 if char == "&" else 1
         elif char == ">" and self._writes():
             self._end_word()
@@ -234,9 +242,16 @@ class _Scanner:
             self._commands[-1].append(self._word)
         self._word = None
 
-    def _end_command(self) -> None:
+    def _end_command(self, *, goes_on: bool = False) -> None:
+        """End a command; `goes_on` if `&&` follows."""
         self._end_word()
-        command = self._commands[-1]
+        command = self._branch(self._commands[-1])
+        if self._has_failed or not all(runs for runs, _ in self._branches):
+            command, self._echoed = [], 0
+        if command and command[0] in _TESTS:
+            self._has_failed = not _holds(command)
+            command = []
+        self._has_failed = self._has_failed and goes_on
         if self._echoed:
             self._write(command[1 : self._echoed], command[self._echoed :])
         if command and command[0] in _KEYWORDS:
@@ -248,8 +263,54 @@ class _Scanner:
         self._commands[-1] = assigned
         self._commands.append([])
 
+    def _branch(self, command: list[str]) -> list[str]:
+        """Follow the keywords of `if` that a command begins with; return what is left of it."""
+        while command and command[0] in ("if", "then", "elif", "else", "fi"):
+            keyword, *rest = command
+            if self._before_then != (keyword == "then") or not (self._branches or keyword == "if"):
+                break
+            if keyword == "if":
+                self._branches.append((False, False))
+            _, did = self._branches[-1]
+            if keyword in ("if", "elif"):
+                self._before_then, runs = True, not did and _holds(rest)
+                self._branches[-1], rest = (runs, did or runs), []
+            elif keyword == "else":
+                self._branches[-1] = (not did, True)
+            elif keyword == "fi":
+                self._branches.pop()
+            else:
+                self._before_then = False
+            command = rest
+        if command and (self._before_then or command[0] in ("if", "then", "elif", "else", "fi")):
+            raise NotUnderstoodError(f"its shell line holds {command[0]!r}")
+        return command
+
     def _find(self, mark: str, start: int, *, otherwise: int = -1) -> int:
         found = self._line.find(mark, start)
         if found < 0 and otherwise < 0:
             raise NotUnderstoodError(f"{mark} is missing")
         return found if found >= 0 else otherwise
+
+
+def _holds(test: list[str]) -> bool:
+    """Return whether a test of texts holds: `[ -n "$X" ]`, `[ "$X" = yes ]`.
+
+    Raises:
+        NotUnderstoodError: It is another one, such as one of a file.
+    """
+    brackets, *words = [word for word in test if word not in ("]", "]]")] or [""]
+    negated = words[:1] == ["!"]
+    held: bool | None
+    match words[negated:]:
+        case _ if brackets not in _TESTS:
+            held = None
+        case ["-n" | "-z" as kind, text]:
+            held = bool(text) == (kind == "-n")
+        case [one, "=" | "==" | "!=" as kind, other] if brackets != "[[" or not re.search(r"[*?\[]", other):
+            held = (one == other) == (kind != "!=")
+        case _:
+            held = None
+    if held is None:
+        raise NotUnderstoodError(f"its shell line holds the test `{' '.join(test)[:40]}`")
+    return held != negated

@@ -112,7 +112,7 @@ def starts_server(service: ComposeService) -> bool:
     words = (*(service.entrypoint or ()), *service.command)
     if "--sentinel" in words or any(word.rpartition("/")[2] == "sentinel.conf" for word in words):
         return False
-    programs = list(_programs(words))
+    programs = [*_programs(words), *_of_scripts(service, words)]
     if any(program in _STARTS_SERVER for program in programs):
         return True
     if any(program in _STARTS_OTHER for program in programs) or (programs and service.built.base):
@@ -126,19 +126,29 @@ def is_replica(service: ComposeService) -> bool:
     words = (*(service.entrypoint or ()), *service.command)
     if re.search(r"--?(replicaof|slaveof)\b|--cluster-enabled[ =]+yes\b|\bpg_basebackup\b", " ".join(words)):
         return True
-    if any(_OF_A_REPLICA.search(text) for text in _mounted_settings(service, words)):
+    if any(_OF_A_REPLICA.search(_brought(service, word)) for word in words if word.endswith(".conf")):
         return True
     modes = [value for name, value in service.environment.items() if name.endswith("REPLICATION_MODE")]
     return any(mode.lower() in ("slave", "replica", "standby") for mode in modes)
 
 
-def _mounted_settings(service: ComposeService, words: Sequence[str]) -> Iterator[str]:
-    """The texts of the configuration files that a command names and the compose file or the Dockerfile brings."""
-    for word in words:
-        for volume in (*service.volumes, *service.built.copied) if word.endswith(".conf") else ():
-            if volume.type == "bind" and PurePosixPath(word).is_relative_to(volume.target):
-                place = Path(volume.source, PurePosixPath(word).relative_to(volume.target))
-                yield (read_file(place) or b"").decode(errors="replace") if place.is_file() else ""
+def _brought(service: ComposeService, word: str) -> str:
+    """The text of a file of the container that the compose file or the Dockerfile brings; empty for any other word."""
+    for volume in (*service.volumes, *service.built.copied):
+        named, target = PurePosixPath(word), PurePosixPath(volume.target)
+        if volume.type == "bind" and (named.is_relative_to(target) or word == target.name):
+            place = Path(volume.source, named.relative_to(target) if named.is_relative_to(target) else "")
+            if place.is_file():
+                return (read_file(place) or b"").decode(errors="replace")
+    return ""
+
+
+def _of_scripts(service: ComposeService, words: Sequence[str]) -> Iterator[str]:
+    """The programs that a script of the project's own starts, those that it is handed (`exec "$@"`) included."""
+    for place, word in enumerate(words[:2]):  # the script itself, or behind its shell
+        if text := _brought(service, word):
+            yield from _of_script(text)
+            yield from _programs(words[place + 1 :]) if '"$@"' in text else ()
 
 
 def _programs(words: Sequence[str]) -> Iterator[str]:

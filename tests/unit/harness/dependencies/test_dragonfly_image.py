@@ -132,6 +132,32 @@ def test_login_and_port_are_those_of_the_image(asked: ComposeService, login: tup
     assert (config.user, config.password, config.port) == login
 
 
+@pytest.mark.parametrize(
+    ("script", "command", "password", "notes"),
+    [
+        ('exec redis-server --requirepass "$PW"', (), "s", ()),
+        ('echo "requirepass $PW" > /r.conf\nexec "$@"', ("redis-server", "/r.conf"), "s", ()),
+        ("exec redis-server\ncurl x", (), "", ("service 'cache': embedded does not run `curl x` of its command",)),
+        (
+            'curl x | sh\nexec "$@"',
+            ("redis-server", "--requirepass", "t"),
+            "t",
+            ("service 'cache': testbay does not read /own/start.sh, which starts its server",),
+        ),
+    ],
+)
+def test_a_simple_script_is_followed(
+    tmp_path: Path, script: str, command: tuple[str, ...], password: str, notes: tuple[str, ...]
+) -> None:
+    """An entrypoint of the project's own, mounted or copied by its Dockerfile; of another one the command alone."""
+    (tmp_path / "start.sh").write_text(f"#!/bin/sh\nset -e\n{script}\n", encoding="utf-8")
+    own = Volume(type="bind", source=str(tmp_path), target="/own")
+    asked = replace(service(*command, PW="s"), entrypoint=("/own/start.sh",), volumes=(own,))
+
+    config = image.config_of(asked)
+    assert (config.password, config.notes) == (password, notes)
+
+
 def test_a_variable_that_the_image_does_not_read_is_said() -> None:
     """The file looks as if the server had a password, which it has not."""
     notes = image.config_of(service(name="redis:7", REDIS_ARGS="--requirepass c")).notes

@@ -27,6 +27,9 @@ def words(line: str) -> list[list[str]]:
         ("chown x /y 2>/dev/null || true; r > /dev/null 2>&1", [["chown", "x", "/y"], ["r"]]),
         ("r &>/dev/null || exit 1 && s", [["r"], ["s"]]),
         ('exec r "$@" --x', [["exec", "r", "-p", "54 32", "--x"]]),
+        ('if [ -n "$EMPTY" ]; then\n a\nelif test "$PW" = x; then b; else\n r $FLAGS\nfi', [["r", "--hz", "5", "--x"]]),
+        ('if [ -z "$EMPTY" ]; then if [ "$PW" != x ]; then a; fi; b; else A=1; fi; r $A', [["a"], ["b"], ["r"]]),
+        ('[ -n "$EMPTY" ] && A=1 && b; [[ ! -z $PW ]] && B=2; r $A $B', [["r", "2"]]),
     ],
 )  # fmt: skip
 def test_a_shell_line_is_cut_into_commands(line: str, made: list[list[str]]) -> None:
@@ -38,7 +41,12 @@ def test_a_shell_line_is_cut_into_commands(line: str, made: list[list[str]]) -> 
     ("line", "why"),
     [
         ("a | b", "its shell line holds '|'"),
-        ("if true; then a; fi", "its shell line holds 'if'"),
+        ("if true; then a; fi", "its shell line holds the test `true`"),
+        ("if [ -f /a ]; then a; fi", "its shell line holds the test `[ -f /a ]`"),
+        ("if [ -n a ] && [ -n b ]; then a; fi", "its shell line holds '['"),
+        ("if [ -n a ]; then b", "its shell line holds an open 'if'"),
+        ("[[ a == a* ]] && b", "its shell line holds the test `[[ a == a* ]]`"),
+        ("then a", "its shell line holds 'then'"),
         ("a $(date)", "its shell line holds the output of `date`"),
         ("a 'b", "' is missing"),
         ('a "b', "a quotation is not closed"),
