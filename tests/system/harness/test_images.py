@@ -37,6 +37,7 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
     assert {"archive", "reports"} < names
     assert postgres.execute("SELECT name FROM audit.event").fetchall() == [("first",)]
     assert postgres.execute("SELECT * FROM a, b, c, who").fetchall() == [(1, 2, 3, "ann")]
+    assert postgres.execute("SELECT * FROM teams").fetchall() == [("red",), ("blue",)]
 """
     more = "    volumes: ['./init:/docker-entrypoint-initdb.d:ro', './more:/srv/more']\n"
     who = "\\set who `echo $POSTGRES_USER`\nSELECT :'who' AS who INTO who;\n"
@@ -48,6 +49,11 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
     scripts |= {
         "init/05.sh": 'psql -q < "/docker-entrypoint-initdb.d/sub/c.sql"\n',
         "more/a.sql": "SELECT 1 AS a INTO a;",
+    }
+    # What a script exports the next one has, and the entrypoint's own function, array and variable are there.
+    scripts |= {
+        "init/06.sh": "export TEAM=blue${POSTGRES_INITDB_ARGS?}\ndocker_process_sql -c 'CREATE TABLE teams (t text)'\n",
+        "init/07.sh": "\"${psql[@]}\" -q <<<\"INSERT INTO teams VALUES ('red'), ('$TEAM')\"\n",
     }
     scripts |= {"init/sub/b.sql": "CREATE TABLE b (b int);\n", "init/sub/c.sql": "SELECT 3 AS c INTO c;\n"}
     project(guest, "postgres", postgres(more=more), test, **scripts)

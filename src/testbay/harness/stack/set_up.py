@@ -24,10 +24,17 @@ from testbay.output import Voice
 _TIMEOUT_S = 600.0
 _LIMIT_BYTES = 1 << 31  # of one script, unpacked
 _CHUNK = 1 << 20
-# As the image's entrypoint does: what can be executed is, anything else is read into its own shell.
-_EXECUTED = 'exec "$1"'
+# As the image's entrypoint does: what can be executed is, anything else is read into its own shell, which has its
+# function and array for SQL, and keeps what a script exports for the next one ($2 is the file with that).
+_EXECUTED = '[ ! -e "$2" ] || . "$2"; exec "$1"'
 _RELATIVE = re.compile(r"(?m)^\\(?:ir|include_relative)[ \t]+(?=[\w.])")
-_READ = 'set -Eeo pipefail; . "$1"'
+_READ = """set -Eeo pipefail
+docker_process_sql() { psql -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -w -X -d "$POSTGRES_DB" "$@"; }
+psql=(docker_process_sql)
+[ ! -e "$2" ] || . "$2"
+. "$1"
+export -p >"$2"
+"""
 
 
 def set_up(stack: Stack, voice: Voice) -> None:
@@ -91,7 +98,7 @@ def _run(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str
     scratch, log, is_shell = stack.home / "set-up", stack.home / "set-up.log", script.name.endswith(".sh")
     with log.open("wb") as output, _cage(script, scratch, file, named) as confine:
         child = process.spawn(
-            _command(script, file),
+            _command(script, file, scratch),
             env=_environment(stack, given),
             cwd=scratch if is_shell else file.parent,
             output=output,
@@ -106,13 +113,14 @@ def _run(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str
         raise _failed(script, by_shell if is_shell else complaints.first_message(said), said)
 
 
-def _command(script: image.Script, file: Path) -> list[str]:
+def _command(script: image.Script, file: Path, scratch: Path) -> list[str]:
     if not script.name.endswith(".sh"):
         return [programs.psql(), "-X", "-q", "-b", "-v", "ON_ERROR_STOP=1", "-f", file.name]
     shell = shutil.which("bash")
     if shell is None:
         raise _failed(script, "no bash on this machine", "")
-    return [shell, "-c", _EXECUTED if os.access(file, os.X_OK) else _READ, "bash", str(file)]
+    how = _EXECUTED if os.access(file, os.X_OK) else _READ
+    return [shell, "-c", how, "bash", str(file), str(scratch / ".exported")]
 
 
 @contextmanager
@@ -134,6 +142,7 @@ def _environment(stack: Stack, given: Mapping[str, str]) -> dict[str, str]:
     endpoint, scratch = stack.endpoints["postgres"], str(stack.home / "set-up")
     path = os.pathsep.join([str(Path(programs.psql()).parent), os.defpath])
     return {
+        "POSTGRES_INITDB_ARGS": "",  # the entrypoint exports it also where nothing sets it
         **given,
         **postgres.client_environment(endpoint),
         "PGCLIENTENCODING": "UTF8",
