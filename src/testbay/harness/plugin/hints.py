@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Collection, Generator
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from testbay import settings
+from testbay.harness import world
 
 _EXPORTED = re.compile(r"\b(DATABASE_URL|POSTGRES_[A-Z]+|REDIS_URL|DRAGONFLY_[A-Z]+|NATS_URL)\b")
 _UNSET = re.compile(
@@ -53,7 +55,7 @@ _LIMIT = 1000
 
 def hint(error: BaseException) -> str:
     """The advice for a known error; empty for all others."""
-    said = f"{type(error).__name__}: {error}"[:_LIMIT]
+    said = _said(error)
     if found := _SCOPE.search(said):
         return (
             f"testbay: `{found[1]}` is one test's. For a wider scope override `bay` in your conftest with a fixture of "
@@ -95,11 +97,21 @@ def _misled(message: str) -> str:
     return ""
 
 
+def _said(error: BaseException) -> str:
+    """The error's class and words; a class may fail to give its own."""
+    with suppress(Exception):
+        return f"{type(error).__name__}: {error}"[:_LIMIT]
+    return type(error).__name__
+
+
 def _beside(error: BaseException) -> str:
     """Advise on a module in the current folder that was not found; pytest wraps the error of an import."""
     cause = error.__cause__ or error
     name = (cause.name or "").partition(".")[0] if isinstance(cause, ModuleNotFoundError) else ""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:  # a test has removed it
+        return ""
     if not name or {"", str(here)} & set(sys.path) or not any((here / one).exists() for one in (name, f"{name}.py")):
         return ""
     return (
@@ -193,8 +205,9 @@ class Hints:
         if text := self._hint(error):
             error.add_note(text)
 
+    @world.really  # the fixtures of a failed test still hold: a file system of its own, fakes
     def _hint(self, error: BaseException) -> str:
-        text, said = hint(error), f"{type(error).__name__}: {error}"[:_LIMIT]
+        text, said = hint(error), _said(error)
         if not (text or _MISSING.search(said)) or (named := self._variables()) is None:
             return ""
         unset = (name for name in named if name not in settings.environ())

@@ -1,5 +1,6 @@
 """What leads from an error to its remedy."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -43,6 +44,36 @@ def test_module_of_the_folder_that_plain_pytest_does_not_find(tmp_path: Path, mo
         'so does plain pytest with `pythonpath = ["."]` in its settings'
     )
     assert told == [advice, ""]
+
+
+def test_errors_that_cannot_be_read_have_no_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test has removed its working folder, or its error fails to give its own words: pytest goes on."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    assert [hints.hint(error) for error in (MuteError(), ModuleNotFoundError(name="shop"))] == ["", ""]
+
+
+def test_manifests_are_read_with_real_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fixtures of a failed test still hold while its error is explained, and with them its fakes."""
+    seen = []
+
+    def variables() -> set[str]:
+        seen.append(Path.cwd())
+        return set()
+
+    real = Path.cwd()
+    monkeypatch.setattr(os, "getcwd", lambda: "/faked")
+    hints.Hints(variables).note(KeyError("SHOP_URL"))
+
+    assert (seen, Path.cwd()) == ([real], Path("/faked"))
 
 
 def test_other_refusals_are_the_suites_own() -> None:
