@@ -17,6 +17,8 @@ tests:
         values: 1x5 0x5 stale
       - series: testbay_watch_timestamp_seconds{instance="w"}
         values: 0+60x11 stale
+      - series: testbay_watch_judged_timestamp_seconds{instance="w"}
+        values: -1+60x11 stale
       - series: testbay_watch_untold{instance="w"}
         values: 0x11
       - series: testbay_watch_store_broken{instance="w"}
@@ -27,6 +29,7 @@ tests:
       - {eval_time: 11m, alertname: NothingAsked, exp_alerts: []}
       - {eval_time: 11m, alertname: MessagesNotSent, exp_alerts: []}
       - {eval_time: 11m, alertname: HistoryNotWritten, exp_alerts: []}
+      - {eval_time: 11m, alertname: NothingJudged, exp_alerts: []}
       - eval_time: 20m
         alertname: CheckFails
         exp_alerts:
@@ -41,6 +44,8 @@ tests:
     input_series:
       - series: testbay_watch_timestamp_seconds{instance="w"}
         values: 0+60x30
+      - series: testbay_watch_judged_timestamp_seconds{instance="w"}
+        values: 0x30
       - series: testbay_watch_untold{instance="w"}
         values: 2x30
       - series: testbay_watch_store_broken{instance="w"}
@@ -51,6 +56,11 @@ tests:
         exp_alerts:
           - exp_labels: {severity: page, instance: w}
             exp_annotations: {summary: "testbay watch at w knows the state of no check"}
+      - eval_time: 16m
+        alertname: NothingJudged
+        exp_alerts:
+          - exp_labels: {severity: page, instance: w}
+            exp_annotations: {summary: "testbay watch at w has judged nothing for 16m 0s"}
       - eval_time: 16m
         alertname: MessagesNotSent
         exp_alerts:

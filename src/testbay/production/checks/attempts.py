@@ -9,6 +9,7 @@ from typing import Any
 from testbay.manifest.checkbase import LIVE
 from testbay.manifest.checks import Check, JourneyCheck
 from testbay.manifest.probes import Probe
+from testbay.production.checks import limit, loop
 from testbay.production.checks.client import client
 from testbay.production.checks.context import CheckContext, FoundError, Passed
 from testbay.production.checks.kinds import container, env, http, websocket
@@ -50,7 +51,15 @@ async def attempt(context: CheckContext, check: Check, instance: str, cleanups: 
     own = client(context.client.connector, direct=context.direct, owner=False)
     context = replace(context, client=own, cookies=set())
     async with own:
-        return await outcome(context, _ask(context, check, instance, cleanups))
+        return await asked(context, check, _ask(context, check, instance, cleanups))
+
+
+async def asked(context: CheckContext, check: Check, asking: Coroutine[Any, Any, Passed]) -> Passed | FoundError:
+    """Await the finding of a check, and no longer than a check of its kind may take."""
+    try:
+        return await limit.limited(outcome(context, asking), limit.most_s(check))
+    except limit.UnendedError as error:
+        return error
 
 
 async def outcome(context: CheckContext, asking: Awaitable[Passed]) -> Passed | FoundError:
@@ -70,9 +79,9 @@ async def _ask(context: CheckContext, check: Check, instance: str, cleanups: lis
         case "websocket":
             return await websocket.ask(context, check, instance)
         case "env":
-            return await asyncio.to_thread(env.ask, context, check)
+            return await loop.apart(env.ask, context, check)
         case "container":
-            return await asyncio.to_thread(container.ask, context, check)
+            return await loop.apart(container.ask, context, check)
         case "journey":
             return await _travel(context, check, cleanups)
         case _:

@@ -5,14 +5,13 @@ import math
 import socket
 import threading
 from collections import Counter
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
-_THREADS = 256  # for Docker's command; each is made when it is needed
 _NEXT_ADDRESS_S = 0.25  # RFC 8305: when the next address is tried beside the one that is silent
 _LATELY_S = 0.1
 _SCHEDULE = Path("/proc/thread-self/schedstat")
@@ -23,9 +22,9 @@ class CheckLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="checks"))
         self._looked_up: Counter[Any] = Counter()
         self._starved = -math.inf, 0.0
+        self.left: set[asyncio.Future[Any]] = set()
 
     async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
         """Connect; one address that is silent, such as IPv6 without a way there, does not hide the others."""
@@ -73,8 +72,43 @@ class CheckLoop(asyncio.SelectorEventLoop):
 
 def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
     """Run a coroutine to its end in a loop of its own."""
-    with asyncio.Runner(loop_factory=CheckLoop) as runner:
+    runner = asyncio.Runner(loop_factory=CheckLoop)
+    try:
         return runner.run(coroutine)
+    finally:
+        if left_behind(own := runner.get_loop()):  # the runner would wait for their end
+            own.set_exception_handler(lambda _loop, _context: None)
+            own.close()
+        else:
+            runner.close()
+
+
+def leave(task: asyncio.Future[Any]) -> None:
+    """Note a task that was cancelled: as long as it does not end, the loop's end must not wait for it."""
+    running = asyncio.get_running_loop()
+    if isinstance(running, CheckLoop) and not task.done():
+        running.left.add(task)
+        task.add_done_callback(running.left.discard)
+
+
+def left_behind(running: asyncio.AbstractEventLoop) -> int:
+    """Count the tasks that were left alone and have not ended."""
+    return len(running.left) if isinstance(running, CheckLoop) else 0
+
+
+async def apart(call: Callable[..., _T], *arguments: Any) -> _T:
+    """Call in a daemon thread: one of asyncio.to_thread would delay an interrupt, and the process's end, by its own."""
+    done: Future[_T] = Future()
+
+    def run() -> None:
+        with suppress(InvalidStateError):  # the caller has gone on
+            try:
+                done.set_result(call(*arguments))
+            except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
+                done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 def is_looking_up(host: str) -> bool:

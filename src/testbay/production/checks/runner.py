@@ -16,6 +16,7 @@ from testbay.production.checks import gate, loop
 from testbay.production.checks.attempts import HARMLESS, MAY_NOT_WRITE, attempt, masked, result_of
 from testbay.production.checks.client import ContextOptions, open_context
 from testbay.production.checks.context import CheckContext, FoundError, Passed
+from testbay.production.checks.limit import UnendedError
 from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.history import verdicts
 from testbay.production.history.verdicts import Past
@@ -171,7 +172,9 @@ async def _ask(context: CheckContext, check: Check, instance: str) -> list[Resul
     pause_s = _FIRST_PAUSE_S
     found = await attempt(context, check, instance, cleanups)
     for number in range(1, check.attempts):
-        if context.left_s < pause_s or isinstance(found, Passed) or found.verdict not in ("fail", "error"):
+        if context.left_s < pause_s or isinstance(found, Passed | UnendedError):
+            break
+        if found.verdict not in ("fail", "error"):
             break
         heard.append(f"attempt {number}: {found.said}")
         await asyncio.sleep(pause_s)

@@ -1,12 +1,8 @@
 """The commit that a target should run, as the caller or the deploying platform says."""
 
-import asyncio
 import functools
 import subprocess
-import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ from testbay.errors import BayError, IncidentsError
 from testbay.manifest.checkbase import Phase
 from testbay.manifest.rollout import Railway, Rollout, RolloutLookup
 from testbay.manifest.targets import Target
+from testbay.production.checks.loop import apart
 from testbay.production.remote import railway
 from testbay.production.remote.github import Api, GitHubAccess, Patience
 from testbay.production.remote.railway import Deployed, RailwayError
@@ -57,23 +54,8 @@ def lookup(target: Target | None, phase: Phase, expected: str, environ: Mapping[
     if phase != "scheduled":
         return None
     if target.deployment:
-        return functools.partial(_apart, on_github, target.deployment.github, environ)
+        return functools.partial(apart, on_github, target.deployment.github, environ)
     return functools.partial(on_railway, target.railway, environ) if target.railway else None
-
-
-async def _apart(call: Callable[..., Rollout], *arguments: Any) -> Rollout:
-    """Call in a daemon thread: one of asyncio.to_thread would delay an interrupt until GitHub answers."""
-    done: Future[Rollout] = Future()
-
-    def run() -> None:
-        with suppress(InvalidStateError):  # the caller has gone on
-            try:
-                done.set_result(call(*arguments))
-            except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
-                done.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await asyncio.wrap_future(done)
 
 
 def on_github(environment: str, environ: Mapping[str, str], patience: Patience | None = None) -> Rollout:

@@ -3,12 +3,12 @@
 import asyncio
 import re
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from testbay import process
 from testbay.errors import HistoryError, ManifestError
@@ -165,7 +165,7 @@ def _jobs(made: _Made, recorder: RoundRecorder) -> Jobs:
     return Jobs(checks=found, environ=environ, began=recorder.clock(), leapt_s=recorder.leapt_s)
 
 
-def _listening(jobs: Jobs, cycle: Cycle) -> Callable[[HeartbeatCheck], Awaitable[Passed]]:
+def _listening(jobs: Jobs, cycle: Cycle) -> Callable[[HeartbeatCheck], Coroutine[Any, Any, Passed]]:
     async def ask(check: HeartbeatCheck) -> Passed:
         store = cycle.recorder.store
         now = cycle.recorder.clock()

@@ -60,6 +60,7 @@ class Cycle:
         recorder.tally.untold = self.notifier.untold
         recorder.gather()
         written = bool(await self._kept(recorder.write, self.facts))
+        recorder.tally.judged_s = time.monotonic()
         if written:
             self.facts = {}
         for delivery in deliveries:

@@ -17,7 +17,7 @@ def exposition(watcher: Watcher, now: float) -> bytes:
     """Write the metrics in Prometheus' text format."""
     from prometheus_client import generate_latest
 
-    metrics = [*_checks(check_states(watcher, now)), *_watcher(watcher.recorder.tally, now)]
+    metrics = [*_checks(check_states(watcher, now)), *_watcher(watcher.recorder.tally, now, watcher.unended)]
     return generate_latest(collected(metrics))
 
 
@@ -35,7 +35,7 @@ def _checks(every: Iterable[CheckState]) -> "Iterator[Metric]":
     yield gauge("testbay_check_asked_timestamp_seconds", "Time of the last round.", CHECK, times)
 
 
-def _watcher(tally: Tally, now: float) -> "Iterator[Metric]":
+def _watcher(tally: Tally, now: float, unended: int) -> "Iterator[Metric]":
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
     counts = map(float, itertools.accumulate(tally.lateness))
@@ -50,4 +50,7 @@ def _watcher(tally: Tally, now: float) -> "Iterator[Metric]":
         yield CounterMetricFamily(f"testbay_watch_{name}", text, value=getattr(tally, name))
     yield gauge("testbay_watch_untold", "Messages that could not be delivered yet.", (), {(): tally.untold})
     yield gauge("testbay_watch_store_broken", "1: the history cannot be written.", (), {(): bool(tally.store_trouble)})
+    yield gauge("testbay_watch_unended", "Checks that did not end, even when cancelled.", (), {(): unended})
     yield gauge("testbay_watch_timestamp_seconds", "The watcher's clock.", (), {(): now})
+    judged = now - tally.unjudged_s
+    yield gauge("testbay_watch_judged_timestamp_seconds", "Time at which rounds were last judged.", (), {(): judged})

@@ -34,6 +34,11 @@ class Tally:
     untold: int = 0
     store_trouble: str = ""
     alive_trouble: str = ""
+    judged_s: float = field(default_factory=time.monotonic)  # when the last cycle ended
+
+    @property
+    def unjudged_s(self) -> float:
+        return time.monotonic() - self.judged_s
 
     def late(self, by_s: float) -> None:
         """Count a round that was asked `by_s` seconds after it was due."""

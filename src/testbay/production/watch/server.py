@@ -30,6 +30,7 @@ WORDS = {**wording.IS, "skip": "skipped"}
 _COLOURS = {"pass": "#1b6e41", "fail": "#b3261e", "stale": "#855000", "error": "#2a5da8"}
 _GREY = "#5a6067"
 _MOST_TEXT = 2000
+_MOST_SILENT_S = 60.0
 Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
@@ -197,6 +198,9 @@ class LivePage:
     async def _health(self, _request: web.Request) -> web.Response:
         if self.cycle.recorder.tally.store_trouble:
             return web.Response(text="the history cannot be written\n", status=503)
+        if (silent_s := self.cycle.recorder.tally.unjudged_s) > _MOST_SILENT_S:
+            said = f"nothing was judged for {silent_s:.0f} s: does the disk of the history hang?\n"
+            return web.Response(text=said, status=503)
         return web.Response(text="ok\n")
 
     async def _beat(self, request: web.Request) -> web.Response:

@@ -4,18 +4,20 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from testbay.manifest.checkbase import LIVE
 from testbay.manifest.probes import HeartbeatCheck
 from testbay.manifest.rollout import Rollout, RolloutLookup
 from testbay.manifest.watching import Watching
-from testbay.production.checks import attempts, gate
+from testbay.production.checks import attempts, gate, limit
 from testbay.production.checks.client import client, open_context, run_id
 from testbay.production.checks.context import CheckContext, FoundError, Passed
 from testbay.production.checks.kinds import http
+from testbay.production.checks.limit import UnendedError
 from testbay.production.checks.report import Result
 from testbay.production.history.slowness import Series
 from testbay.production.remote import deployed
@@ -28,6 +30,7 @@ from testbay.production.watch.tracker import RoundResult
 
 _AT_ONCE = 500  # concurrent connections; further checks wait, and count as late
 _SPREAD_S = 1.0
+_GATE_S = 20.0
 _LAST_WORDS_S = 15.0  # for running checks when the watcher ends
 
 
@@ -41,9 +44,15 @@ class Watcher:
     say: Callable[[str], None]
     passages: dict[tuple[str, str], RolloutProgress] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    ask_beats: Callable[[HeartbeatCheck], Awaitable[Passed]] | None = None
+    ask_beats: Callable[[HeartbeatCheck], Coroutine[Any, Any, Passed]] | None = None
     skipped: set[Series] = field(default_factory=set)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _left: dict[Series, UnendedError] = field(default_factory=dict)  # they are not asked again before they end
+
+    @property
+    def unended(self) -> int:
+        """The number of checks that did not end, and are not asked again before they do."""
+        return sum(not left.task.done() for left in self._left.values())
 
     async def run(self) -> None:
         """Watch until `stopping` is set; then wait a moment for answers under way."""
@@ -145,14 +154,17 @@ class Watcher:
         return [attempts.masked(context, one) for one in (result, *cleanups)] if cleanups else [result]
 
     async def _attempt(self, context: CheckContext, job: WatchedCheck, cleanups: list[Result]) -> Passed | FoundError:
-        if job.check.kind == "heartbeat" and self.ask_beats:
-            try:
-                return await self.ask_beats(job.check)
-            except FoundError as error:
-                return error
-        if not job.is_plain:
-            return await attempts.attempt(context, job.check, job.instance, cleanups)
-        return await attempts.outcome(context, http.ask(context, job.check, job.instance))
+        if (left := self._left.pop(job.series, None)) and not left.task.done():
+            found: Passed | FoundError = left
+        elif job.check.kind == "heartbeat" and self.ask_beats:
+            found = await attempts.asked(context, job.check, self.ask_beats(job.check))
+        elif job.is_plain:
+            found = await attempts.asked(context, job.check, http.ask(context, job.check, job.instance))
+        else:
+            found = await attempts.attempt(context, job.check, job.instance, cleanups)
+        if isinstance(found, UnendedError):
+            self._left[job.series] = found
+        return found
 
     def _asking(self, watched: WatchedTarget, job: WatchedCheck) -> CheckContext:
         assert watched.context is not None
@@ -183,10 +195,10 @@ class Watcher:
         assert watched.target is not None
         assert watched.target.live is not None
         began, at = time.monotonic(), self.recorder.clock()
-        context = replace(watched.context, client=watched.own_client, deadline=began + 20, run_id=run_id())
+        context = replace(watched.context, client=watched.own_client, deadline=began + _GATE_S, run_id=run_id())
         found: Passed | FoundError
         try:
-            answer = await gate.once(context, watched.target.live, rollout)
+            answer = await limit.limited(gate.once(context, watched.target.live, rollout), _GATE_S + limit.GRACE_S)
             found = Passed(said=f"{answer.asked}: {context.commit or 'the expected commit'} answers")
         except FoundError as error:
             found = _without_expectation(context.commit, rollout, has_lookup=watched.has_lookup) or error

@@ -2,12 +2,13 @@
 
 import errno
 import itertools
+import re
 import socket
 import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,20 @@ def test_a_closed_port_is_a_failure(ask: Ask) -> None:
 
 def test_a_port_that_stays_silent_is_one_that_takes_connections(ask: Ask, listen: Callable[..., int]) -> None:
     """Of what takes too long it is said how far it came."""
+
+    def talk(client: socket.socket) -> None:
+        with suppress(OSError):  # it hangs up
+            while client.send(b"."):
+                time.sleep(0.05)
+
     port = listen(lambda client: client.recv(9999) and client.recv(1))
     says = tcp(port, 'timeout = "1s"\nexpect = ["text != \'\'"]')
     secure = says.replace('"tcp"', '"tls"').replace('"port"', '"secure"').replace("text != ''", "ip != ''")
+    talks = says.replace(str(port), str(listen(talk))).replace('"port"', '"talks"')
 
-    assert [one.said.partition(" took longer than 1 s: ")[2] for one in ask(f"{says}\n{secure}").results] == [
+    assert [one.said.partition(" took longer than 1 s: ")[2] for one in ask(f"{says}\n{talks}\n{secure}").results] == [
         "it takes connections, and says nothing",
+        "it goes on sending, with no pause of 0.5 s, which would end what a condition reads",
         "it takes connections, and does not answer in TLS; does it answer without?",
     ]
 
@@ -126,6 +135,17 @@ def test_a_dns_answer_that_changes_is_seen(ask: Ask, names: tuple[str, list[list
 
     assert first == ("pass", "A of shop.example: 10.0.0.1, 10.0.0.2")
     assert second == ("fail", f"{rule}: ('10.0.0.9') is not == ('10.0.0.1', '10.0.0.2')")
+
+
+def test_a_dns_server_that_is_silent_is_said_to_be(ask: Ask) -> None:
+    """For the whole time: the library tells of its last attempt alone, for which 20 ms may have been left."""
+    with socket.socket(type=socket.SOCK_DGRAM) as mute:
+        mute.bind(("127.0.0.1", 0))
+        port = mute.getsockname()[1]
+        found = told(ask(f'{name(f"127.0.0.1:{port}")}\ntimeout = "2s"'))
+
+    assert found[0] == "fail"
+    assert re.fullmatch(rf"A of shop\.example: no answer: 127\.0\.0\.1@{port}: silent for [0-9.]+ s", found[1])
 
 
 def test_a_name_without_records_fails(ask: Ask, names: tuple[str, list[list[str]]]) -> None:

@@ -46,12 +46,7 @@ async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
             raise _failed("PostgreSQL", error) from None
         progress.said = ": it took the login, and the query did not end; does it wait for a lock?"
         try:
-            async with connection.cursor() as cursor:
-                await cursor.execute(begin.encode())
-                await cursor.execute(check.query.encode())
-                rows = await cursor.fetchmany(_MOST_ROWS) if cursor.description else []
-                count = max(0, cursor.rowcount)  # -1: of what has no rows
-                await cursor.execute("commit")
+            rows, count = await _queried(connection, begin, check.query)
         except psycopg.Error as error:
             raise _failed("PostgreSQL", error) from None
         finally:
@@ -61,6 +56,30 @@ async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
     value = next(iter(row.values())) if isinstance(row, dict) and row else Missing("the query has no row")
     judge(check.expect, context.names(row=row, value=value, rows=count, response_ms=took_s * 1000))
     return Passed(said=f"PostgreSQL answers, {plural(count, 'row')}", latencies_s=(took_s,))
+
+
+async def _queried(connection: Any, begin: str, query: str) -> tuple[list[dict[str, Any]], int]:
+    """Return the first rows of a query, and their number."""
+
+    async def ask() -> tuple[list[dict[str, Any]], int]:
+        async with connection.cursor() as cursor:
+            await cursor.execute(begin.encode())
+            await cursor.execute(query.encode())
+            rows = await cursor.fetchmany(_MOST_ROWS) if cursor.description else []
+            count = max(0, cursor.rowcount)  # -1: of what has no rows
+            await cursor.execute("commit")
+        return rows, count
+
+    asking = asyncio.ensure_future(ask())
+    try:
+        return await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        # Before psycopg hears of it: it would wait 5 s, or for ever before 3.3, for a server that may be gone. A query
+        # that still runs there ends by its statement_timeout.
+        connection.pgconn.finish()
+        asking.cancel()
+        await asyncio.wait([asking])
+        raise
 
 
 async def _limit_of_each(url: str, timeout_s: float) -> dict[str, Any]:

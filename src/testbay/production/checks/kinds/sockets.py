@@ -8,7 +8,7 @@ from testbay.manifest import placeholders
 from testbay.manifest.expressions import parse
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.probes import DnsCheck, TcpCheck, TlsCheck
-from testbay.production.checks.context import CheckContext, FoundError, Passed, deadline, judge
+from testbay.production.checks.context import CheckContext, FoundError, Passed, Progress, deadline, judge
 from testbay.production.checks.noanswer import no_answer
 from testbay.production.checks.peer import address, certificate
 
@@ -39,7 +39,7 @@ async def tcp(context: CheckContext, check: TcpCheck) -> Passed:
         progress.said = ": it takes connections, and says nothing"
         try:
             ip = address(writer.get_extra_info("peername"))
-            text = await _received(context, check, reader, writer)
+            text = await _received(context, check, reader, writer, progress)
         except OSError as error:
             raise no_answer(check.connect, error) from None
         finally:
@@ -49,7 +49,11 @@ async def tcp(context: CheckContext, check: TcpCheck) -> Passed:
 
 
 async def _received(
-    context: CheckContext, check: TcpCheck, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    context: CheckContext,
+    check: TcpCheck,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    progress: Progress,
 ) -> Any:
     if not any("text" in parse.condition(rule).names for rule in check.expect):
         return Missing("nothing was read, as no condition needs it")
@@ -57,6 +61,7 @@ async def _received(
         writer.write(placeholders.filled_text(check.send, context.scope()).encode())
         await writer.drain()
     found = await reader.read(_MOST_BYTES)
+    progress.said = f": it goes on sending, with no pause of {_SILENCE_S:g} s, which would end what a condition reads"
     while len(found) < _MOST_BYTES:
         try:
             more = await asyncio.wait_for(reader.read(_MOST_BYTES - len(found)), _SILENCE_S)
@@ -155,10 +160,14 @@ def _resolver(check: DnsCheck) -> "dns.asyncresolver.Resolver":
 
 def _last(error: "dns.resolver.LifetimeTimeout") -> str:
     """Extract the answer of the last server that was asked."""
+    import dns.exception
+
     asked = error.kwargs.get("errors") or []
     if not asked:
         return "it timed out"
     server, _, _, why, _ = asked[-1]
+    if isinstance(why, dns.exception.Timeout):  # it tells of the last attempt alone, which may have had 20 ms
+        why = f"silent for {error.kwargs.get('timeout', 0):.1f} s"
     return f"{str(server).removeprefix('Do53:')}: {getattr(why, 'strerror', None) or why}"
 
 
