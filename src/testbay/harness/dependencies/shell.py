@@ -17,6 +17,16 @@ _DISCARDED = re.compile(
 )  # what is written there counts for nothing
 _WITHOUT_EFFECT = re.compile(r"\s*(?:true|:|exit\s+\d+|echo\s+(?:\w+|'[^']*'|\"[^\"$`]*\"))(?=\s*(?:$|[;&\n]))")
 _LIMIT = 20_000
+# `cat > FILE << EOF` or `cat << EOF > FILE`, with its text; and lines of `echo` in braces, all into one file.
+_HEREDOC = re.compile(
+    r"^(?P<lead>[ \t]*)cat[ \t]*(?:>[ \t]*(?P<first>[^\s>&]+)[ \t]*)?<<(?P<dash>-?)[ \t]*(?P<quote>['\"]?)(?P<mark>\w+)"
+    r"(?P=quote)[ \t]*(?:>[ \t]*(?P<last>[^\s>&]+))?[ \t]*\n(?P<text>.*?)^\t*(?P=mark)[ \t]*$",
+    re.MULTILINE | re.DOTALL,
+)
+_BRACED_ECHOES = re.compile(
+    r"^[ \t]*\{[ \t]*\n(?P<lines>(?:[ \t]*echo[ \t][^\n]*\n)+)[ \t]*\}[ \t]*(?P<to>>>?[ \t]*[^\s>&]+)[ \t]*$",
+    re.MULTILINE,
+)
 
 Read = Callable[[str], str | None]
 
@@ -41,14 +51,31 @@ def commands(
         environment: The container's variables.
         read: What a file of the container says, for `$(cat FILE)`; None when it is not known.
         handed: The words for `"$@"`.
-        written: Is given the files that the line writes with `echo … > /FILE`, and their contents.
+        written: Is given the files that the line writes (`echo … > /FILE`, `cat > /FILE << …`), and their contents.
 
     Raises:
         NotUnderstoodError: There is more to it: a pipe, a redirection, a loop, another command's output.
     """
     if len(line) > _LIMIT:
         raise NotUnderstoodError("its line is too long")
-    return _Scanner(line, dict(environment), read, handed, {} if written is None else written).commands()
+    plain = _BRACED_ECHOES.sub(_each_echo, _HEREDOC.sub(_as_echo, line))
+    return _Scanner(plain, dict(environment), read, handed, {} if written is None else written).commands()
+
+
+def _as_echo(heredoc: re.Match[str]) -> str:
+    """Write a text of several lines as one `echo`; only one that goes to a file."""
+    to, text = heredoc["first"] or heredoc["last"], heredoc["text"].removesuffix("\n")
+    if not to or (heredoc["first"] and heredoc["last"]):
+        return heredoc[0]
+    text = re.sub(r"(?m)^\t+", "", text) if heredoc["dash"] else text
+    quote, escaped = ("'", "'\\''") if heredoc["quote"] else ('"', '\\"')
+    return f"{heredoc['lead']}echo {quote}{text.replace(quote, escaped)}{quote} > {to}"
+
+
+def _each_echo(braced: re.Match[str]) -> str:
+    first, *more = braced["lines"].splitlines()
+    file = braced["to"].lstrip(">")
+    return "\n".join([f"{first} {braced['to']}", *(f"{line} >>{file}" for line in more)])
 
 
 class _Scanner:
@@ -71,6 +98,7 @@ class _Scanner:
         self._word: str | None = None
         self._written = written
         self._echoed = 0  # the words before `>`
+        self._appends = False
         self._branches: list[tuple[bool, bool]] = []  # of each open `if`: whether this branch runs, and whether one did
         self._before_then = False
         self._has_failed = False  # a test before `&&`
@@ -122,7 +150,8 @@ class _Scanner:
         elif char == ">" and self._writes():
             self._end_word()
             self._echoed = len(self._commands[-1])
-            self._at += 1
+            self._appends = self._line.startswith(">>", self._at)
+            self._at += 1 + self._appends
         elif char in "|&<>(){}":
             raise NotUnderstoodError(f"its shell line holds {char!r}")
         else:
@@ -130,16 +159,19 @@ class _Scanner:
             self._at += 1
 
     def _writes(self) -> bool:
-        """Return whether the `>` at this position is the only one of an `echo`, and begins a file anew."""
+        """Return whether the `>` or `>>` at this position is the only one of an `echo`."""
         is_echo = self._commands[-1][:1] == ["echo"] and not (self._word or "").isdigit()
-        is_plain = self._line[self._at + 1 : self._at + 2] not in (">", "|", "&", "")
+        is_plain = re.compile(r">>?[^>|&]").match(self._line, self._at) is not None
         return self._written is not None and is_echo and is_plain and not self._echoed
 
     def _write(self, words: list[str], named: list[str]) -> None:
         is_plain = not any(word.startswith("-") or "\\" in word for word in words)
         if self._written is None or len(named) != 1 or not named[0].startswith("/") or not is_plain:
             raise NotUnderstoodError("its shell line holds '>'")
-        self._written[named[0]] = f"{' '.join(words)}\n"
+        before = self._written.get(named[0], self._read(named[0])) if self._appends else ""
+        if before is None:
+            raise NotUnderstoodError(f"its shell line adds to {named[0]}, which the image itself holds")
+        self._written[named[0]] = f"{before}{' '.join(words)}\n"
         self._echoed = 0
 
     def _after_failure(self) -> None:

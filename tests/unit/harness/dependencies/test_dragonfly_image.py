@@ -122,6 +122,7 @@ def test_other_ways_to_the_server_are_left_out_by_name(flag: str) -> None:
         (service(name="sameersbn/redis:4", REDIS_PASSWORD="s"), ("", "s", 6379)),
         (service("--user", "default", "off", "--user", "app", "on", ">d", "~*", "+@all"), ("app", "d", 6379)),
         (service("--port", "7000"), ("", "", 7000)),
+        (service("--port 7000"), ("", "", 7000)),
         (service(name="docker.dragonflydb.io/dragonflydb/dragonfly", DFLY_port="7001"), ("", "", 7001)),
     ],
 )
@@ -239,11 +240,53 @@ def test_a_redis_conf_that_the_command_writes_counts() -> None:
     assert (config.password, config.notes) == ("p w", ())
 
 
-@pytest.mark.parametrize(
-    "echo", ["echo a >> /r.conf", "echo -e a > /r.conf", "echo a > r.conf", "echo a > /r.conf b", "cat x > /r.conf"]
-)
-def test_other_writing_is_not_followed(echo: str) -> None:
-    """What a shell makes of it depends on the image, so the note says that testbay does not know."""
-    config = image.config_of(service("sh", "-c", f"{echo}; redis-server /r.conf"))
+WRITES = """cat > /users.acl << EOF
+user default off
+user app on >${WORD} ~* +@all
+EOF
+{
+  echo "maxmemory 1mb"
+  echo "aclfile /users.acl"
+} > /r.conf
+echo 'hz 5' >> /r.conf
+exec redis-server /r.conf
+"""
 
-    assert "testbay cannot follow its command (its shell line holds '>')" in config.notes[0]
+
+def test_a_configuration_of_several_lines_counts() -> None:
+    """As scripts write them: a text up to a word, lines of `echo`, lines at the end of a file."""
+    config = image.config_of(service("sh", "-c", WRITES, WORD="w"))
+
+    assert (config.user, config.password, config.notes) == ("app", "w", ())
+    assert config.carried == (
+        ("maxmemory", ("1mb",)),
+        ("user", ("default", "off")),
+        ("user", ("app", "on", ">w", "~*", "+@all")),
+        ("hz", ("5",)),
+    )
+
+
+def test_a_setting_in_one_word_is_read_as_redis_does() -> None:
+    """Quotes of a shell may hold a flag together with its values."""
+    asked = service("redis-server", "--user app on >w ~* +@all", "--user default off")
+
+    assert (image.config_of(asked).user, image.config_of(asked).password) == ("app", "w")
+
+
+@pytest.mark.parametrize(
+    ("writing", "why"),
+    [
+        ("echo a >> /r.conf", "adds to /r.conf, which the image itself holds"),
+        ("echo -e a > /r.conf", "holds '>'"),
+        ("echo a > r.conf", "holds '>'"),
+        ("echo a > /r.conf b", "holds '>'"),
+        ("cat x > /r.conf", "holds '>'"),
+        ("cat << EOF\na\nEOF\n", "holds '<'"),
+        ("cat > /r.conf << EOF\na\\nb\nEOF\n", "holds '>'"),
+    ],
+)
+def test_other_writing_is_not_followed(writing: str, why: str) -> None:
+    """What a shell makes of it depends on the image, so the note says that testbay does not know."""
+    config = image.config_of(service("sh", "-c", f"{writing}; redis-server /r.conf"))
+
+    assert f"testbay cannot follow its command (its shell line {why})" in config.notes[0]

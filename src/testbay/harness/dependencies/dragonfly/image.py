@@ -157,11 +157,11 @@ def _name_of(service: ComposeService) -> str:
 
 
 def _flag_settings(words: Sequence[str]) -> Iterator[Setting]:
-    """`--name value …` and `--name=value`."""
+    """`--name value …`, also as one word with blanks, and `--name=value`."""
     groups: list[list[str]] = []
     for word in words:
         if word.startswith("--") and len(word) > 2:
-            groups.append([word.removeprefix("--")])
+            groups.append(_words(word.removeprefix("--")))
         elif groups:
             groups[-1].append(word)
     for name, *values in groups:
