@@ -68,9 +68,14 @@ def _whole_values(node: ast.Dict) -> Iterator[ast.expr]:
 
 
 def maker(call: ast.Call, origins: Mapping[str, str]) -> str:
-    """Name the server whose client a call makes; empty for another call. `origins` are those of the source."""
+    """Name the server whose client a call makes; empty for another call. `origins` are those of the source.
+
+    The client of a cluster is another one: at a single server it fails.
+    """
     name = last(call.func)
     whose = owner(call) or origins.get(name, "")
+    if whose.endswith("Cluster"):
+        return ""
     return _MAKERS.get(f"{whose}.{name}") or _MAKERS.get(name, "")
 
 

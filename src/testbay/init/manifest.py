@@ -22,6 +22,7 @@ from testbay.init.addresses import FixedAddress, of_text
 from testbay.init.own import Own
 from testbay.init.project import Finding, Project, listed
 from testbay.init.servers import Servers
+from testbay.init.variable import Read
 from testbay.manifest.compose.finding import TEST_FILE
 
 FILE = "testbay.toml"
@@ -229,14 +230,26 @@ def _elsewhere(project: Project, found: Servers, taken: Collection[int]) -> list
     whatever = "and tests that go to the default of this variable meet whatever listens"
     lines = [
         f"a server for {read.where}, which reads {read.name}: a run starts a single one, "
-        + (f"at port {met[0]}, the default of this variable" if met else whatever)
+        + (
+            f"at port {met[0]}, the default of this variable"
+            if met
+            else whatever
+            if read.default
+            else _led(read, found)
+        )
         for read, met in several
+        if "dragonfly" in found.needs
     ]
     return lines + [
         f"a server for {where}, which names port {port} ({found.offered[port]}): a run starts one of a kind, and tests "
         "that go there meet whatever listens"
         for port, where in ports.items()
     ]
+
+
+def _led(read: Read, found: Servers) -> str:
+    part = "url" if re.search(r"UR[IL]S?$", read.name.upper()) else "host"
+    return f'to which {read.name} = "{{{found.name("dragonfly")}.{part}}}" in `env` leads, if that will do'
 
 
 def _missing(project: Project, found: Servers, migration: Finding | None) -> list[str]:

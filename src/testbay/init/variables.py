@@ -137,10 +137,18 @@ def _of_users(project: Project, local: Collection[str]) -> set[str]:
 
 
 def of_several(project: Project) -> Iterator[Read]:
-    """Yield the variables that name a cluster or a Sentinel, with an address where they are not set."""
+    """Yield the variables that name a cluster of Redis or a Sentinel, and that no client of a single server takes."""
     for read in reads(project):
-        if _OF_SEVERAL.search(read.name.upper()) and re.match(r"(redis|valkey)s?://", read.default):
+        words = read.name.upper().split("_")
+        is_of_redis = WORDS["dragonfly"] & {*words} and words[-1] in _KINDS["url"] | _KINDS["host"]
+        is_address = re.match(r"(redis|valkey)s?://", read.default)
+        if _is_of_several(read) and (is_of_redis or is_address) and not read.client:
             yield read
+
+
+def _is_of_several(read: Read) -> bool:
+    """Return whether a variable's name speaks of several servers of Redis, and no client of a single one takes it."""
+    return bool(_OF_SEVERAL.search(read.name.upper())) and read.client != "dragonfly"
 
 
 def _is_whole(role: Role) -> bool:
@@ -159,7 +167,7 @@ def _role(read: Read, example: str) -> Role | None:
     if match := re.match(r"(?:(?:db|sqla)\+)?(\w+)(\+\w+)?://", value):  # db+postgresql: as Celery's backend has it
         for begin, need in _SCHEMES.items():
             if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
-                if need == "dragonfly" and _OF_SEVERAL.search(read.name.upper()):
+                if need == "dragonfly" and _is_of_several(read):
                     return None
                 return Role(need=need, kind="url", scheme=match[0], query=_query(value))
         if match[1].lower() != "sqlite":  # which stands in until another one is named
@@ -183,7 +191,7 @@ def _by_name(read: Read, value: str) -> Role | None:
     kind = "address" if _ADDRESS.fullmatch(value) else kind
     if kind != "url" and value.startswith("sqlite:") and WORDS["postgres"] & set(words):
         return Role(need="postgres", kind="url")  # SHOP_TEST_DB=sqlite://:memory:
-    if _OTHERS.search(name):
+    if _OTHERS.search(name) and (_is_of_several(read) or not _OF_SEVERAL.search(name)):
         return None
     if read.client:
         return Role(need=read.client, kind="url")

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
         ("psycopg", 'getenv("POSTGRES_PORT")', ""),
         ("psycopg", 'getenv("REDIS_URL")', ""),
         ("redis", 'getenv("REDIS_CLUSTER_URL", "redis://localhost:7000")', ""),
+        ("redis", 'x = Redis.from_url(getenv("CLUSTER_REDIS_URL"))', 'CLUSTER_REDIS_URL = "{dragonfly.url}"'),
+        ("redis", 'Redis.from_url(getenv("A_CLUSTER_URL", "redis://x"))', 'A_CLUSTER_URL = "{dragonfly.url}"'),
+        ("redis", 'x = RedisCluster.from_url(getenv("CLUSTER_REDIS_URL"))', ""),
         ("nats-py", 'getenv("NATS_CLUSTER_URL", "nats://nats:4222")', 'NATS_CLUSTER_URL = "{nats.url}"'),
         ("psycopg", 'getenv("CLUSTER_DSN", "postgresql://db/app")', 'CLUSTER_DSN = "{postgres.url}"'),
         ("redis", 'getenv("CELERY_BROKER_URL")', 'CELERY_BROKER_URL = "{dragonfly.url}"'),
@@ -159,6 +162,18 @@ def test_a_variable_gets_what_the_program_wants(project: Project, packages: str,
     env = variables.environment(found, servers.servers(found, {}).needs)
 
     assert "\n".join(f"{one.key} = {one.value}" for one in env) == line
+
+
+def test_a_cluster_without_a_default_is_said(project: Project) -> None:
+    """A single server may do for it: the line to write is there."""
+    files = {"requirements.txt": "redis", "a.py": 'getenv("REDIS_CLUSTER_URL")\ngetenv("REDIS_CLUSTER_NAME")'}
+
+    made = manifest.draft(add(project, files), {})
+
+    line = 'REDIS_CLUSTER_URL = "{redis.url}"'
+    said = f"a run starts a single one, to which {line} in `env` leads, if that will do"
+    told = f"a server for a.py:1, which reads REDIS_CLUSTER_URL: {said}"
+    assert [text for text in made.missing if "CLUSTER" in text] == [told]
 
 
 @pytest.mark.parametrize(
