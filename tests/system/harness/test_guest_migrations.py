@@ -82,7 +82,7 @@ def test_a_kept_stack_says_what_its_migrations_lack(guest: Guest) -> None:
     text = "CREATE TABLE half ();\n\\if :{?more}\n\\q\n\\endif\nROLLBACK;\n\\q\nSELECT 1;\n"
     guest.write({"migrations/2.sql": text, "migrations/v2/3.sql": "SELECT 1;\n", "tests/test_it.py": READS})
     up = guest.run("up", "--keep")
-    assert "note: v2/3.sql not applied: migrations are the files directly in migrations/" in up.out
+    assert "note: v2/3.sql not applied: migrations are the *.sql directly in migrations/" in up.out
 
     done = guest.run("run")
     assert guest.run("down").code == 0

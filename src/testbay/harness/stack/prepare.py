@@ -216,12 +216,12 @@ def _streams(stack: Stack, voice: Voice) -> None:
 
 
 def _notes(files: list[Path], folder: Path, name: str) -> Iterator[str]:
-    """Name what a reader may miss among the migrations: numbers without a file, and files in folders below."""
+    """Name what a reader may miss among the migrations: numbers without a file, and SQL that is left out."""
     for number in sql.missing_numbers(files):
         yield f"note: no migration has number {number}"
-    if deeper := dialects.deeper(folder, files):
-        more = f" and {len(deeper) - 1} more" if deeper[1:] else ""
-        yield f"note: {deeper[0]}{more} not applied: migrations are the files directly in {name}/"
+    if left_out := dialects.left_out(folder, files):
+        more = f" and {len(left_out) - 1} more" if left_out[1:] else ""
+        yield f"note: {left_out[0]}{more} not applied: migrations are the *.sql directly in {name}/"
 
 
 def _by_files(stack: Stack, voice: Voice, folder: Path, applied: Sequence[AppliedFile], noted: str) -> Migrated:

@@ -5,6 +5,7 @@ golang-migrate, yoyo and postgrator have one file per direction. What none of th
 than applied wrongly.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,9 +47,13 @@ _BACK_FIRST = re.compile(r"(?:down|downgrade|undo|rollback|revert|reverse|backwa
 _FORTH = ("up", "do", "forward", "forwards", "apply", "upgrade")
 _DOTTED_BACK = re.compile(r"\.(?:down|undo|rollback|revert|reverse)\.sql$|^\d+\.undo\.", re.IGNORECASE)
 _CODE = re.compile(
-    r"(?:\d|V\d+__).*\.(?:py|go|js|ts|rb|rs|sh|java|kt|php|exs?|cs|xml|ya?ml|psql|pgsql|sql\.(?:gz|bz2|xz|zst|tmpl|tpl|j2|in))"
+    r"(?:\d|V\d+__).*\.(?:py|go|js|ts|rb|rs|sh|java|kt|php|exs?|cs|xml|ya?ml|psql|pgsql|ddl|sql\.(?:gz|bz2|xz|zst|tmpl|tpl|j2|in))"
 )
+_OTHER_NAMES = re.compile(r"[^.].*\.(?:psql|pgsql|ddl|sql\.(?:gz|bz2|xz|zst))")
+_SQITCH = "sqitch deploy db:{postgres.url}"
 _OTHER_FOLDERS = re.compile(r"\..*|downs?|undo|rollbacks?|reverts?|verify|archived?|tests?", re.IGNORECASE)
+_IN_FOLDERS = ("up.sql", "migration.sql")  # a migration that is a folder, as Diesel and Prisma have them
+_INCLUDED = re.compile(r"(?m)^[ \t]*\\(?:i|include)(r|_relative)?[ \t]+['\"]?([^\s'\"]+)")
 _DEPENDS = re.compile(r"(?im)^\s*--\s*depends:[ \t]*(.*)$")
 
 
@@ -80,11 +85,18 @@ def ordered(folder: Path) -> list[Path]:
             why="testbay applies the *.sql directly in that folder",
             todo='migrations = "…/committed", or let its own tool do it: migrate = "graphile-migrate migrate"',
         )
+    if (folder.parent / "sqitch.plan").is_file():
+        raise MigrationError(
+            f"{folder} holds changes of Sqitch",
+            why="sqitch.plan beside it has their order, which the names do not tell",
+            todo=f'let its own tool do it: migrate = "{_SQITCH}"',
+        )
     names = {file.name for file in files}
     files = [file for file in files if not _leads_back(file.name, names)]
     if not files:
         if not (advice := _other_layout(folder)):
             _refuse_code(folder)
+            advice = _other_names(left_out(folder, []))
         raise MigrationError(
             f"{folder} holds no migration",
             why="migrations are files named *.sql or *.up.sql directly in that folder",
@@ -104,10 +116,17 @@ def _refuse_lost(entries: Iterable[Path]) -> None:
             )
 
 
-def deeper(folder: Path, applied: Sequence[Path]) -> list[str]:
-    """List the SQL files in folders below that are not applied, except those of ways down and hidden ones."""
-    places = [(file, file.relative_to(folder)) for file in _sql(folder.rglob("*")) if file not in applied]
-    return sorted(
+def left_out(folder: Path, applied: Sequence[Path]) -> list[str]:
+    """List SQL that is not applied: in folders below, except those of ways down and hidden ones, and by other names.
+
+    What another file includes is applied with it.
+    """
+    files = _sql(folder.rglob("*"))
+    named = [(file, *found) for file in {*applied, *files} for found in _INCLUDED.findall(_text(file))]
+    included = {os.path.normpath((file.parent if beside else folder) / name) for file, beside, name in named}
+    places = [(file, file.relative_to(folder)) for file in files if file not in applied and str(file) not in included]
+    others = sorted(file.name for file in folder.iterdir() if _OTHER_NAMES.fullmatch(file.name) and file.is_file())
+    return others + sorted(
         str(place)
         for file, place in places
         if file.parent != folder and not any(_OTHER_FOLDERS.fullmatch(name) for name in place.parts[:-1])
@@ -160,14 +179,28 @@ def _other_layout(folder: Path) -> str:
         "python manage.py migrate": folder.glob("[0-9]*_*.py"),
         "diesel migration run": folder.glob("*/up.sql"),
         "prisma migrate deploy": folder.glob("*/migration.sql"),
-        "sqitch deploy {postgres.url}": folder.glob("deploy/*.sql"),
+        _SQITCH: folder.glob("deploy/*.sql"),
     }
     return next((f'let its own tool do it: migrate = "{tool}"' for tool, files in found.items() if any(files)), "")
 
 
+def _other_names(files: Sequence[str]) -> str:
+    """Advise on SQL that is there, but in folders below, or by other names."""
+    if below := [name for name in files if "/" in name]:
+        return f'name the folder of {below[0]}; of several, let a tool do it: migrate = "…"'
+    return f'let a tool apply {files[0]}: migrate = "…" instead of migrations' if files else ""
+
+
 def _refuse_code(folder: Path) -> None:
-    """Refuse migrations in another language: they would not run, and the run would still be green."""
+    """Refuse migrations that are not files of SQL here: they would not run, and the run would still be green."""
     code = sorted(file.name for file in folder.iterdir() if file.is_file() and _CODE.fullmatch(file.name))
+    whole = sorted(f"{file.parent.name}/{file.name}" for name in _IN_FOLDERS for file in folder.glob(f"[0-9]*/{name}"))
+    if whole:
+        raise MigrationError(
+            f"{folder}: {whole[0]} is a migration in a folder of its own",
+            why=f"testbay applies the *.sql directly in {folder.name}/; {len(whole)} of these would not run",
+            todo='let the tool they are written for apply all of them: migrate = "…" instead of migrations',
+        )
     if code:
         raise MigrationError(
             f"{folder}: {code[0]} is a migration that is not SQL",

@@ -157,6 +157,7 @@ def _ended_badly(name: str, db: str, how: re.Match[str]) -> MigrationError:
     )
 
 
+_NOT_THERE = re.compile(r"(.+): No such file or directory")
 _LOST = re.compile(r"connection to server (?:at .* failed: server closed the connection|was lost)")
 
 
@@ -178,9 +179,10 @@ def _failed(file: Path, output: str) -> BayError:
     if lacking := complaints.lacking(file.name, output):
         return lacking
     by_server = place is not None and ": error:" not in place[0]
+    why, todo = "the database refused the statement below" if by_server else "psql could not run it", f"fix {file}"
+    if not by_server and (lost := _NOT_THERE.fullmatch(message)):
+        why = f"psql runs in {file.parent}: the path of an \\i or a \\copy counts from there"
+        todo = f'let psql run where {lost[1]} is found: migrate = "psql -v ON_ERROR_STOP=1 -f …" instead of migrations'
     return MigrationError(
-        f"migration {file.name} failed{where}: {message}",
-        why="the database refused the statement below" if by_server else "psql could not run it",
-        todo=f"fix {file}",
-        evidence=output.strip()[:4000],
+        f"migration {file.name} failed{where}: {message}", why=why, todo=todo, evidence=output.strip()[:4000]
     )

@@ -63,7 +63,26 @@ def test_a_folder_named_like_a_migration_is_none(tmp_path: Path) -> None:
         (made / name / "b.sql").write_text("SELECT 1;")
 
     assert dialects.ordered(made) == [made / "1_a.sql"]
-    assert dialects.deeper(made, dialects.ordered(made)) == ["2_old.sql/b.sql"]
+    assert dialects.left_out(made, dialects.ordered(made)) == ["2_old.sql/b.sql"]
+
+
+def test_sql_by_another_name_is_left_out_and_said(tmp_path: Path) -> None:
+    """Its tool may apply it; a dump beside the migrations may be meant for something else."""
+    made = folder(tmp_path, "1_a.sql", "b.psql", "dump.sql.gz", "notes.txt", ".swap.psql")
+
+    assert dialects.ordered(made) == [made / "1_a.sql"]
+    assert dialects.left_out(made, dialects.ordered(made)) == ["b.psql", "dump.sql.gz"]
+
+
+def test_a_file_below_that_another_includes_is_not_left_out(tmp_path: Path) -> None:
+    """The name behind `i` counts from the migrations' folder, where psql runs; behind `ir` from the file itself."""
+    made = folder(tmp_path, **{"1_a.sql": "\\i parts/a.sql\n"})
+    (made / "parts/v2").mkdir(parents=True)
+    (made / "parts/a.sql").write_text("\\ir 'b.sql'\n\\ir v2/c.sql\n")
+    for name in ("b.sql", "v2/c.sql", "v2/a.sql"):
+        (made / "parts" / name).touch()
+
+    assert dialects.left_out(made, dialects.ordered(made)) == ["parts/v2/a.sql"]
 
 
 def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
@@ -90,6 +109,21 @@ def test_an_empty_folder_is_no_set_of_migrations(tmp_path: Path, names: list[str
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "todo"),
+    [
+        (["v1/1_a.sql", "v2/1_b.sql"], 'name the folder of v1/1_a.sql; of several, let a tool do it: migrate = "…"'),
+        (["shop.psql"], 'let a tool apply shop.psql: migrate = "…" instead of migrations'),
+    ],
+)
+def test_a_folder_with_other_sql_names_it(tmp_path: Path, names: list[str], todo: str) -> None:
+    """Whether `v2` follows `v1` or replaces it, only its tool knows."""
+    with pytest.raises(MigrationError) as refused:
+        dialects.ordered(folder(tmp_path, *names))
+
+    assert refused.value.todo == todo
+
+
 def test_flyway_may_have_folders_alone(tmp_path: Path) -> None:
     """A folder for each release: versions are in order across them."""
     for name in ("2/V10__c.sql", "1/V1__a.sql", "2/V2__b.sql"):
@@ -113,6 +147,8 @@ def test_dependence_of_yoyo_comes_before_the_name(tmp_path: Path) -> None:
         ({"1_a.sql": "", "2_b.xml": ""}, "FOLDER: 2_b.xml is a migration that is not SQL"),
         ({"1_a.sql": "", "2_b.psql": ""}, "FOLDER: 2_b.psql is a migration that is not SQL"),
         ({"2024_b.rb": ""}, "FOLDER: 2024_b.rb is a migration that is not SQL"),
+        ({"1_a.sql": "", "2_b/up.sql": ""}, "FOLDER: 2_b/up.sql is a migration in a folder of its own"),
+        ({"1_a.sql": "", "../sqitch.plan": ""}, "FOLDER holds changes of Sqitch"),
         ({"1_a.sql": "", "2_b.sql.j2": ""}, "FOLDER: 2_b.sql.j2 is a migration that is not SQL"),
         ({"V1__a.sql": "", "v2__b.sql": ""}, "v2__b.sql: Flyway would skip this migration, "),
         ({"V1__a.sql": "", "afterEachMigrate.sql": ""}, "afterEachMigrate.sql: testbay does not run this callback of "),
@@ -134,6 +170,7 @@ def test_folder_that_sql_alone_cannot_apply_is_refused(tmp_path: Path, files: di
         ("0001_initial.py", "python manage.py migrate"),
         ("one/up.sql", "diesel migration run"),
         ("one/migration.sql", "prisma migrate deploy"),
+        ("deploy/one.sql", "sqitch deploy db:{postgres.url}"),
     ],
 )
 def test_folder_of_another_tool_is_recognised(tmp_path: Path, file: str, tool: str) -> None:

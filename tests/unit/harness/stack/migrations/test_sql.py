@@ -80,11 +80,6 @@ def test_a_changed_migration_is_refused(tmp_path: Path) -> None:
             "the database refused the statement below",
         ),
         (
-            "psql:2.sql:3: error: more.sql: No such file or directory\n",
-            "migration 2.sql failed at line 3: more.sql: No such file or directory",
-            "psql could not run it",
-        ),
-        (
             "psql:2.sql:1: NOTICE:  hi\npsql:sub/more.sql:9: FATAL:  out of disk\n",
             "migration 2.sql failed at line 9 of sub/more.sql: out of disk",
             "the database refused the statement below",
@@ -102,6 +97,16 @@ def test_a_failure_names_file_line_and_message(said: str, what: str, why: str) -
     error = sql._failed(Path("/m/2.sql"), said)
 
     assert (error.what, error.why, error.todo, error.evidence) == (what, why, "fix /m/2.sql", said.strip())
+
+
+def test_a_file_that_psql_does_not_find_is_looked_for_beside_the_migration() -> None:
+    """The migration may be right for a psql that runs elsewhere: the advice is not to change it."""
+    error = sql._failed(Path("/m/2.sql"), "psql:2.sql:3: error: m/more.sql: No such file or directory\n")
+
+    assert error.why == "psql runs in /m: the path of an \\i or a \\copy counts from there"
+    assert error.todo == (
+        'let psql run where m/more.sql is found: migrate = "psql -v ON_ERROR_STOP=1 -f …" instead of migrations'
+    )
 
 
 def test_endless_output_is_cut() -> None:
