@@ -6,12 +6,14 @@ from collections.abc import Collection
 from pathlib import Path
 
 from testbay.init import runners
-from testbay.init.project import ASIDE, Finding, Project, Source
+from testbay.init.project import ASIDE, PASSED_OVER, SHOWN, Finding, Project, Source
 
 _SQL_FOLDERS = (
     *("migrations", "db/migrations", "db/migration", "database/migrations", "sql/migrations", "supabase/migrations"),
     *("sql/schema", "db/schema", "sql", "schema"),
 )
+_NUMBERED = re.compile(r"[Vv]?\d+.*\.sql")
+_OTHERS = PASSED_OVER | SHOWN | {"tests", "test", "fixtures", "seeds", "queries"}
 _ALONE = (".", "db", "database")  # folders of which one file of SQL, if it is a schema, is all there is
 _SCHEMA = re.compile(r"(schema|structure|init|tables|create_?tables|database)\.sql", re.IGNORECASE)
 _TARGETS = ("migrate", "db-migrate", "migrations", "migrate-up", "db-upgrade", "upgrade", "migration")
@@ -114,7 +116,9 @@ def _sql(project: Project, scripts: Collection[Path]) -> Finding | None:
     packages = (source.path.parent for source in project.code if source.path.name == "__init__.py")
     inside = [package / name for package in packages for name in ("migrations", "sql")]
     inside = [folder for folder in inside if any((project.root / folder).glob("*.sql"))]
-    folders = [*map(Path, _SQL_FOLDERS), *(inside if len(inside) == 1 else ())]  # of several, none is the whole
+    elsewhere = [folder for folder in _elsewhere(project) if folder not in inside]
+    # Of several, none is the whole.
+    folders = [*map(Path, _SQL_FOLDERS), *(one for found in (inside, elsewhere) if len(found) == 1 for one in found)]
     for folder in [*folders, *map(Path, _ALONE)]:
         whole = (project.root / folder).absolute()
         files = [folder / file.name for file in sorted(whole.glob("*.sql"))]
@@ -126,6 +130,22 @@ def _sql(project: Project, scripts: Collection[Path]) -> Finding | None:
             more = " …" if len(files) > 1 or folder in folders else ""
             return Finding(key="migrations", value=f'"{folder.as_posix()}"', source=f"{files[0]}{more}")
     return None
+
+
+def _elsewhere(project: Project) -> list[Path]:
+    """List the folders, two or three levels deep, with nothing but numbered files or one schema, which make tables."""
+    paths = [path for depth in ("*/*/", "*/*/*/") for path in project.root.glob(f"{depth}*.sql")]
+    folders: dict[Path, list[Path]] = {}
+    for file in sorted(path.relative_to(project.root) for path in paths):
+        if not any(part in _OTHERS or part.startswith(".") for part in file.parts):
+            folders.setdefault(file.parent, []).append(file)
+    return [
+        folder
+        for folder, files in folders.items()
+        if all(_NUMBERED.fullmatch(file.name) for file in files)
+        or (len(files) == 1 and _SCHEMA.fullmatch(files[0].name))
+        if any(re.search(r"(?i)\bcreate\s+table\b", project.text(str(file))) for file in files)
+    ]
 
 
 def _is_schema(project: Project, file: Path) -> bool:

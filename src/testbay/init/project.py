@@ -18,8 +18,8 @@ _LIMIT_FILES = 2_000
 _DEEPEST = 200  # parts in parts: "a" + "b" + … of more texts than that is data
 _NAMED = 5
 _DEPTHS = ("", "*/", "*/*/", "*/*/*/")  # of the projects in a repository
-_PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
-_SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
+PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
+SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
 _READERS = ("os", "environs", "environ", "decouple", "starlette.config")
@@ -146,7 +146,7 @@ class Project(ProjectFiles):
         """The projects of the same repository that this one depends on, as members of a workspace do."""
         top = repository(self.root)
         files = [file for depth in _DEPTHS for file in sorted(top.glob(f"{depth}pyproject.toml"))]
-        others = [Project(root=file.parent) for file in files if not _PASSED_OVER & set(file.relative_to(top).parts)]
+        others = [Project(root=file.parent) for file in files if not PASSED_OVER & set(file.relative_to(top).parts)]
         named = {name: one for one in others for name in packages.names([one.name[0]])}
         found: dict[Path, Project] = {}
         asked = [self]
@@ -184,7 +184,7 @@ class Project(ProjectFiles):
         patterns = [depth + name for depth in ("*/", "*/*/") for name in _NAMES_PACKAGES]
         files = [file for pattern in patterns for file in self.root.glob(pattern)]
         folders = sorted({file.parent.relative_to(self.root) for file in files})
-        return [f"{folder}/" for folder in folders if not _PASSED_OVER & set(folder.parts)]
+        return [f"{folder}/" for folder in folders if not PASSED_OVER & set(folder.parts)]
 
     @property
     def only_inner(self) -> list[str]:
@@ -211,7 +211,7 @@ class Project(ProjectFiles):
             inner[:] = sorted(
                 name
                 for name in inner
-                if name not in _PASSED_OVER and not name.startswith(".") and not (here / name / "pyvenv.cfg").exists()
+                if name not in PASSED_OVER and not name.startswith(".") and not (here / name / "pyvenv.cfg").exists()
             )
             yield from ((here / name).relative_to(self.root) for name in sorted(files) if name.endswith(".py"))
 
@@ -267,7 +267,7 @@ class Project(ProjectFiles):
 
 def _is_of_program(source: Source) -> bool:
     top = next(part for part in source.path.parts if part != "..")
-    return not source.is_test and "migrations" not in source.path.parts and top not in _SHOWN
+    return not source.is_test and "migrations" not in source.path.parts and top not in SHOWN
 
 
 def once(

@@ -24,6 +24,10 @@ LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGR
             "b/__init__.py": "",
             "b/migrations/1.sql": "CREATE TABLE b ();",
         },
+        {"infra/a/001_a.sql": "CREATE TABLE a ();", "infra/b/001_b.sql": "CREATE TABLE b ();"},
+        {"db/seed/001_teas.sql": "INSERT INTO teas VALUES (1);"},
+        {"tests/sql/001_teas.sql": "CREATE TABLE teas ();", ".git/sql/001_teas.sql": "CREATE TABLE teas ();"},
+        {"reports/sql/totals.sql": "CREATE TABLE totals ();", "reports/sql/1_all.sql": "CREATE TABLE a ();"},
     ],
 )
 def test_queries_and_parts_are_no_migrations(project: Project, files: dict[str, str]) -> None:
@@ -37,6 +41,10 @@ def test_queries_and_parts_are_no_migrations(project: Project, files: dict[str, 
         ("sql/schema/001_teas.sql", 'migrations = "sql/schema"'),  # goose beside sqlc
         ("db/changelog.sql", 'migrations = "db"'),
         ("supabase/migrations/20260101_teas.sql", 'migrations = "supabase/migrations"'),
+        ("sql/001_init.sql", 'migrations = "sql"'),
+        ("db/init/001_init.sql", 'migrations = "db/init"'),
+        ("src/shop/storage/V1__teas.sql", 'migrations = "src/shop/storage"'),
+        ("infra/postgres/init.sql", 'migrations = "infra/postgres"'),
         ("sqitch.plan", f'migrate = "sqitch deploy db:pg://{LOGIN}"'),
     ],
 )
