@@ -149,3 +149,11 @@ def test_a_copy_has_the_place_that_docker_gives_it(tmp_path: Path, line: str, ta
     (tmp_path / "pw").touch()
 
     assert built(tmp_path, f"FROM x\nWORKDIR /w\n{line}").copied[0].target == target
+
+
+@pytest.mark.parametrize(("base", "target"), [("redis:7", "/data/pw"), ("valkey/valkey", "/data/pw"), ("nats", "/pw")])
+def test_a_copy_without_a_folder_comes_into_the_images_own(tmp_path: Path, base: str, target: str) -> None:
+    """That of Redis and its kin is the folder of the data."""
+    (tmp_path / "pw").touch()
+
+    assert built(tmp_path, f"FROM {base}\nCOPY pw .").copied[0].target == target

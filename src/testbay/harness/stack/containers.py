@@ -196,8 +196,10 @@ def _server_mounts(name: str, service: ComposeService, shared: set[str]) -> Iter
         else:
             yield {"type": "bind", "source": volume.source, "target": volume.target, "read_only": True}
     covered = [*targets, *(str(entry).partition(":")[0] for entry in service.tmpfs)]
+    brought = [PurePosixPath(one.target) for one in service.built.copied]  # which a mount would hide
     for folder in ROOMS[name].described(service).data:
-        if _begins_as_root(service) and not any(PurePosixPath(folder).is_relative_to(target) for target in covered):
+        is_covered = any(PurePosixPath(folder).is_relative_to(target) for target in covered)
+        if _begins_as_root(service) and not is_covered and not any(one.is_relative_to(folder) for one in brought):
             yield _fresh(service, folder, f"{service.key}-data")
 
 

@@ -16,6 +16,7 @@ from testbay.logs import tail
 # Slowly from one to the other: a warm start is over after ten questions, and waits half a pause too long on average.
 _FIRST_POLL_S, _LAST_POLL_S, _POLL_GROWTH = 0.005, 0.02, 1.05
 _LIMITED = ("NOPERM", "Permissions Violation")  # of Redis and of NATS: the login is right
+_PROTECTED = "in protected mode"  # of Redis, which has no password then
 _REFUSALS_LAST_S = 1.0  # an image may take the login it starts with back within a moment
 
 Progress = Callable[[str], None]
@@ -100,6 +101,10 @@ def _refused(stack: Awaited, name: str, answer: str) -> NotReadyError:
     why, todo = "is not the one its server knows", "correct the file, or the image"
     if any(word in answer for word in _LIMITED):
         why, todo = "may not do there what testbay does", "give the tests a user who may do everything there"
+    if _PROTECTED in answer:
+        answer = answer.partition(". ")[0]
+        why = "cannot be checked: the server got no password, so it answers its own container alone (protected mode)"
+        todo = "give it a password (requirepass), or have its configuration say `protected-mode no`"
     return NotReadyError(
         f"{stack.request.called(name)} refuses {who}{where}: {answer}",
         why=f"the login of service {service!r} in {stack.request.compose.path} {why}; waiting changes nothing",

@@ -20,6 +20,7 @@ from testbay.manifest.compose.interpolation import (
     interpolate,
 )
 from testbay.manifest.compose.reading import Built, Volume
+from testbay.manifest.compose.recognition import DRAGONFLY, room_of_image
 
 _HEREDOC = re.compile(r"<<-?[\"']?(\w+)")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
@@ -128,7 +129,7 @@ class _Layers:
         self._chain = chain
         self._known: dict[str, str] = {}
         self._environment: dict[str, str] = {}
-        self._folder = PurePosixPath("/")
+        self._folder = PurePosixPath("/data" if room_of_image(chain[0].base) == DRAGONFLY else "/")  # the image's own
         self._copied: list[Volume] = []
         self._command: tuple[str, ...] = ()
         self._entrypoint: tuple[str, ...] | None = None

@@ -8,7 +8,7 @@ from testbay.harness.dependencies import ROOMS
 from testbay.harness.engines import compose as engine
 from testbay.harness.plans import Published, name_of
 from testbay.harness.stack import containers
-from testbay.manifest.compose.reading import ComposeFile, ComposeService, Granted, Prerequisite, Volume
+from testbay.manifest.compose.reading import Built, ComposeFile, ComposeService, Granted, Prerequisite, Volume
 
 DATA = {"type": "tmpfs", "target": "/var/lib/postgresql/data", "tmpfs": {"mode": 0o1777}}
 
@@ -60,6 +60,17 @@ def test_the_data_folder_is_in_memory(image: str, environment: dict[str, str], f
     made = document(service(image=image, environment=environment))
 
     assert [mount["target"] for mount in made["services"]["db"]["volumes"]] == [folder]
+
+
+def test_what_a_dockerfile_copies_into_the_data_folder_stays() -> None:
+    """A mount there would hide the redis.conf that the command names."""
+    copied = (Volume(type="bind", source="/h/redis.conf", target="/data/redis.conf"),)
+    plain = ComposeService(key="cache", image="", build=True, built=Built(base="redis:7"))
+    brought = replace(plain, built=Built(base="redis:7", copied=copied))
+    file = ComposeFile(path=Path("/p/compose.yml"), services=(plain,))
+
+    made = [containers.document(file, {"dragonfly": one}, ())["services"]["cache"] for one in (plain, brought)]
+    assert [[mount["target"] for mount in one.get("volumes", [])] for one in made] == [["/data"], []]
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,7 @@ def test_a_silent_server_is_named_with_its_last_answer(running: Stack, tmp_path:
         ('role "app" does not exist', "is not the one its server knows"),
         ("NOPERM No permissions to access a key", "may not do there what testbay does"),
         ("Permissions Violation for Subscription to x", "may not do there what testbay does"),
+        ("DENIED Redis is running in protected mode", "it answers its own container alone (protected mode)"),
     ],
 )
 def test_a_refused_login_is_an_answer(running: Stack, monkeypatch: pytest.MonkeyPatch, said: str, why: str) -> None:

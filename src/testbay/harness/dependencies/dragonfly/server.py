@@ -37,7 +37,7 @@ SHARED = "Dragonfly's pub/sub channels, and databases that a program picks by a 
 
 _CONFIG = "/testbay.conf"  # in the container, whose entrypoint knows by the ending that the server is meant
 _REFUSALS = (
-    *("WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password"),
+    *("WRONGPASS", "NOAUTH", "NOPERM", "DENIED", "ERR invalid password"),
     *("ERR Client sent AUTH", "ERR AUTH <password> called without"),
 )
 _PROGRAMS = ("dragonfly", "valkey-server", "redis-server")
