@@ -22,7 +22,8 @@ class SettingsClasses:
 
     def __init__(self, project: Project) -> None:
         self._own = re.sub(r"\W", "_", project.name[0]).upper() + "_"
-        self._classes = {node.name: node for source in project.code for node in source.of(ast.ClassDef)}
+        sources = [*project.tests, *project.code]  # tests/settings.py; of two classes of a name the program's counts
+        self._classes = {node.name: node for source in sources for node in source.of(ast.ClassDef)}
         self._filled = {name for source in project.code for name in _filled(source)}
         self._filled |= {name for name, node in self._classes.items() if _prefers_a_file(node)}
         made = [call for source in project.code for call in source.of(ast.Call) if last(call.func) in self._classes]

@@ -33,6 +33,7 @@ _OTHERS = re.compile(
 )
 # What is left without the project's prefix, where that names the server: POSTGRESQL_AUDIT_TEST_USER.
 _OF_TESTS = re.compile(r"TESTS?_(HOST|PORT|USER|USERNAME|PASSWORD)")
+_LAST_TEST = re.compile(r"(?<=.)_TESTS?$")  # DATABASE_URL_TEST is what TEST_DATABASE_URL is
 _OF_SEVERAL = re.compile(r"(^|_)(SENTINELS?|CLUSTER)(_|$)")  # whose Redis client fails at a single server
 _SCHEMES = {
     "postgres": "postgres",
@@ -186,7 +187,7 @@ def _by_name(read: Read, value: str) -> Role | None:
     """Determine server and kind of a variable by the client that takes it, else by the words of its name."""
     own = read.name if _OF_TESTS.fullmatch(read.short.upper()) else read.short or read.name
     name = re.sub(r"(^|_)TESTDB(?=_|$)", r"\1DB", own.upper())
-    words = _JOINED.sub(r"\1\2_", name).split("_")
+    words = _JOINED.sub(r"\1\2_", _LAST_TEST.sub("", name)).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
     kind = "address" if _ADDRESS.fullmatch(value) else kind
     if kind != "url" and value.startswith("sqlite:") and WORDS["postgres"] & set(words):

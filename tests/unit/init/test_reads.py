@@ -93,6 +93,15 @@ def test_prefix_and_models_of_settings_classes(project: Project) -> None:
     ]
 
 
+def test_settings_classes_of_tests_build_on_each_other(project: Project) -> None:
+    """tests/settings.py has classes of its own beside the program's."""
+    text = "class Base(BaseSettings):\n    model_config = {}\nclass Settings(Base):\n    pg_dsn_test: str = ''\n"
+
+    found = reads(add(project, {"tests/settings.py": text}))
+
+    assert [(read.name, read.required) for read in found] == [("PG_DSN_TEST", False)]
+
+
 TYPES = """
 class Level(StrEnum):
     LOW = "low"

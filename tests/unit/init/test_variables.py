@@ -160,6 +160,8 @@ def test_what_a_runner_of_tests_sets_is_set_if_the_project_reads_it(project: Pro
     [
         ('"DB_CONNECTION_STRING"', ['"{postgres.url}"']),
         ('"APP_TEST_DB", "sqlite://:memory:"', ['"{postgres.url}"']),
+        ('"PG_DSN_TEST", ""', ['"{postgres.url}"']),
+        ('"POSTGRES_DB_TEST"', ['"{postgres.db}"']),
         ('"DB", "sqlite"', []),
         ('"TORTOISE_TEST_DB", "sqlite://:memory:"', [f'"asyncpg://{LOGIN}/test_{{}}"']),
         ('"CELERY_RDB_PORT"', []),
