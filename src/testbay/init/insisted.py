@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from testbay.init import addresses, dotenv, literals, mentions, runners, variables
+from testbay.init import addresses, dotenv, literals, mentions, runners, testing, variables
 from testbay.init.addresses import OF_REDIS, FixedAddress
 from testbay.init.clients import maker
 from testbay.init.project import Project, Source
@@ -27,7 +27,8 @@ def insisted(project: Project, needs: Collection[str], *, defaults: bool = False
     shared = addresses.constants(project, defaults=defaults)
     of_tests = _of_tests(project, shared, defaults=defaults)
     of_files = addresses.of_settings(project) if defaults else ()
-    places = (*_of_pytest_env(project), *_of_dotenv(project), *of_tests, *_of_classes(project, shared), *of_files)
+    of_settings = (*_of_classes(project, shared), *_of_django(project, shared))
+    places = (*_of_pytest_env(project), *_of_dotenv(project), *of_tests, *of_settings, *of_files)
     for address in places:
         if address.need in needs and address.is_local:
             found.setdefault(address.need, address)
@@ -117,6 +118,16 @@ def _of_classes(project: Project, shared: Mapping[str, str]) -> Iterator[FixedAd
         if inside:
             left_out = (set(source.nodes) - inside) | _replaceable(source)
             yield from addresses.of_source(source, shared, left_out, defaults=False)
+
+
+def _of_django(project: Project, shared: Mapping[str, str]) -> Iterator[FixedAddress]:
+    """Find the addresses in the settings of Django's tests, in names that the module sets once and never changes."""
+    path = testing.settings_of_django(project)
+    files = (path.with_suffix(".py"), path / "__init__.py") if path else ()
+    for source in (one for one in project.sources if one.path in files):
+        final = [value for target, value in source.assignments if source.text.count(last(target)) == 1]
+        left_out = set(source.nodes).difference(*map(ast.walk, final)) | _replaceable(source)
+        yield from addresses.of_source(source, shared, left_out, defaults=False)
 
 
 def _of_pytest_env(project: Project) -> Iterator[FixedAddress]:

@@ -126,10 +126,16 @@ class Project(ProjectFiles):
 
     @cached_property
     def manage(self) -> str:
-        """The path of Django's manage.py: in the root, else in the only folder that has one; empty without one."""
-        inner = sorted(str(file.relative_to(self.root)) for file in self.root.glob("*/manage.py"))
-        names = ["manage.py"] if (self.root / "manage.py").is_file() else inner
-        return names[0] if len(names) == 1 and "django" in self.text(names[0]).lower() else ""
+        """The path of Django's manage.py: in the root, else in the only folder that has one; empty without one.
+
+        A folder in a folder counts where none is nearer: `app/shop/manage.py`.
+        """
+        for depth in _DEPTHS[:3]:
+            found = [file.relative_to(self.root) for file in self.root.glob(f"{depth}manage.py")]
+            names = [str(file) for file in found if not PASSED_OVER & set(file.parts)]
+            if names:
+                return names[0] if len(names) == 1 and "django" in self.text(names[0]).lower() else ""
+        return ""
 
     @cached_property
     def packages(self) -> dict[str, str]:

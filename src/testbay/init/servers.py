@@ -1,5 +1,6 @@
 """The servers that a project needs, by the images of its compose files and the clients among its packages."""
 
+import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from testbay.init import composefiles, insisted, packages, runners, variables
 from testbay.init.addresses import FixedAddress
 from testbay.init.composefiles import Candidate
 from testbay.init.project import Project
+from testbay.init.syntax import text_of
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.compose.recognition import room_of_image
 
@@ -38,6 +40,11 @@ _MODULES = {  # what sources import, where no file names packages
     "postgres": ("psycopg", "psycopg2", "asyncpg", "aiopg", "pg8000"),
     "dragonfly": ("redis", "valkey", "rq", "arq", "celery", "django_redis"),
     "nats": ("nats",),
+}
+_BACKENDS = {  # what Django's settings name there
+    "django.db.backends.postgresql": "postgres",
+    "django.contrib.gis.db.backends.postgis": "postgres",
+    "django.core.cache.backends.redis.RedisCache": "dragonfly",
 }
 
 
@@ -150,6 +157,9 @@ def _by_import(project: Project) -> dict[str, str]:
         for name in source.imports:
             for need in (need for need, modules in _MODULES.items() if name in modules):
                 found.setdefault(need, f"{source.path}: import {name}")
+    for source in project.sources:
+        for node in (node for node in source.of(ast.Constant) if text_of(node) in _BACKENDS):
+            found.setdefault(_BACKENDS[text_of(node)], f"{source.at(node)}: {text_of(node)}")
     return found
 
 

@@ -98,5 +98,8 @@ def option(project: Project) -> Finding | None:
 
 
 def settings_of_tools(project: Project) -> str:
-    """Return what the files of settings say that pytest may read."""
-    return str(project.table("tool")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
+    """Return what the files of settings say that pytest may read: in the root, and beside manage.py."""
+    folders = dict.fromkeys((Path(), Path(project.manage).parent))
+    tables = [project.toml(str(folder / "pyproject.toml")).get("tool", "") for folder in folders]
+    files = [str(folder / name) for folder in folders for name in ("pytest.ini", "setup.cfg", "tox.ini")]
+    return "".join([*map(str, tables), *map(project.text, files)])

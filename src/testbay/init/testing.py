@@ -109,6 +109,15 @@ def django_settings(project: Project) -> Finding | None:
     return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{match[1]}"', source=project.manage)
 
 
+def settings_of_django(project: Project) -> Path | None:
+    """Return the module with the settings that Django's tests have, as a path; None where nothing names one."""
+    texts = [settings_of_tools(project), *(source.text for source in project.sources if source.is_conftest)]
+    named = next(filter(None, (re.search(r"DJANGO_SETTINGS_MODULE\W+([\w.]+)", text) for text in texts)), None)
+    found = None if named else django_settings(project)
+    module = named[1] if named else found.value.strip('"') if found else ""
+    return Path(project.manage).parent.joinpath(*module.split(".")) if module else None
+
+
 def demanded(project: Project) -> dict[str, Finding]:
     """Find the variables that conftest.py compares with one value, and ends pytest where they have another."""
     found: dict[str, Finding] = {}

@@ -79,6 +79,8 @@ YOYO_LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$P
         ({"manage.py": "django"}, 'migrate = "python manage.py migrate --noinput"'),
         ({"app/manage.py": "django"}, 'migrate = "python app/manage.py migrate --noinput"'),
         ({"a/manage.py": "django", "b/manage.py": "django"}, ""),
+        ({"a/b/manage.py": "django"}, 'migrate = "python a/b/manage.py migrate --noinput"'),
+        ({"a/b/manage.py": "django", "manage.py": "django"}, 'migrate = "python manage.py migrate --noinput"'),
         ({"requirements.txt": "flask-migrate", "migrations/env.py": ""}, 'migrate = "flask db upgrade"'),
         ({"pyproject.toml": '[tool.alembic]\nscript_location = "a"'}, 'migrate = "alembic upgrade head"'),
         ({"Makefile": "migrate: ## up\n\tpython -m db.up\n"}, 'migrate = "make migrate"'),

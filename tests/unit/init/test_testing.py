@@ -107,6 +107,14 @@ def test_settings_for_tests_are_no_tests(project: Project, text: str, module: st
     assert found.value == f'"{module}"'
 
 
+def test_settings_beside_manage_count_as_those_in_the_root(project: Project) -> None:
+    """The file pytest.ini that is nearest to the tests counts, and a variable would win over it."""
+    manage = 'django\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")'
+    found = add(project, {"app/manage.py": manage, "app/pytest.ini": "[pytest]\nDJANGO_SETTINGS_MODULE = core.quick"})
+
+    assert testing.django_settings(found) is None
+
+
 @pytest.mark.parametrize(
     ("test", "ini", "values"),
     [
