@@ -15,6 +15,7 @@ _LIMIT_BYTES = 1_000_000
 _WRAPPERS = ("docker-entrypoint.sh", "entrypoint.sh", "run.sh", "tini", "dumb-init", "--")
 _AS_USER = ("gosu", "su-exec")  # a user's name follows
 _SHELLS = ("sh", "bash", "ash", "dash")
+_ON_THE_PATH = PurePosixPath("/usr/local/bin")  # where images put a program that is named without a folder
 
 
 class Started(NamedTuple):
@@ -178,8 +179,9 @@ def started(service: ComposeService, programs: Sequence[str]) -> Started:
 def _of_script(service: ComposeService, given: list[str], programs: Sequence[str]) -> Started | None:
     """Follow a script of the project's own, alone or behind its shell; None if it is more than simple commands."""
     place = 1 if given and PurePosixPath(given[0]).name in _SHELLS else 0
-    file = host_path(service, given[place]) if given[place:] and given[place].startswith("/") else None
-    said = text(service, given[place]) if file and file.is_file() else None
+    named = str(_ON_THE_PATH / given[place]) if given[place:] else ""
+    file = host_path(service, named) if named else None
+    said = text(service, named) if file and file.is_file() else None
     if said is None or not re.match(r"#!.*\b(ba|da|a)?sh\b", said):
         return None
     try:

@@ -7,7 +7,7 @@ from testbay.errors import ManifestError
 from testbay.harness.dependencies.dragonfly import image
 from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.dependencies.endpoint import Server
-from testbay.manifest.compose.reading import ComposeService, Volume
+from testbay.manifest.compose.reading import Built, ComposeService, Volume
 
 CONF = """\
 # ours
@@ -157,6 +157,15 @@ def test_a_simple_script_is_followed(
 
     config = image.config_of(asked)
     assert (config.password, config.notes) == (password, notes)
+
+
+def test_a_script_on_the_path_is_followed(tmp_path: Path) -> None:
+    """Also one that lies over the image's own entrypoint."""
+    (tmp_path / "x").write_text('#!/bin/sh\nexec redis-server --requirepass p "$@"\n', encoding="utf-8")
+    copied = Volume(type="bind", source=str(tmp_path / "x"), target="/usr/local/bin/docker-entrypoint.sh")
+    built = replace(service("--hz", "5"), entrypoint=("docker-entrypoint.sh",), built=Built(copied=(copied,)))
+
+    assert (image.config_of(built).password, image.config_of(built).carried) == ("p", (("hz", ("5",)),))
 
 
 def test_a_variable_that_the_image_does_not_read_is_said() -> None:
