@@ -275,6 +275,24 @@ def test_a_configuration_of_several_lines_counts() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "users", "password"),
+    [
+        ("redis:7", "user app on >x ~* +@all", ""),
+        ("redis:7", "user default on >d ~* +@all", "d"),
+        ("docker.dragonflydb.io/dragonflydb/dragonfly", "user app on >x ~* +@all", "p"),
+    ],
+)
+def test_a_file_of_users_comes_before_requirepass(tmp_path: Path, name: str, users: str, password: str) -> None:
+    """Redis lets in everyone as `default` if its file does not name it: the password that is given is ignored."""
+    (tmp_path / "users.acl").write_text(f"{users}\n")
+    mount = Volume(type="bind", source=str(tmp_path), target="/c")
+    asked = replace(service("--requirepass", "p", "--aclfile", "/c/users.acl", name=name), volumes=(mount,))
+    asked = replace(asked, stack_password="ours")
+
+    assert (image.config_of(asked).user, image.config_of(asked).password) == ("", password)
+
+
 def test_a_setting_in_one_word_is_read_as_redis_does() -> None:
     """Quotes of a shell may hold a flag together with its values."""
     asked = service("redis-server", "--user app on >w ~* +@all", "--user default off")

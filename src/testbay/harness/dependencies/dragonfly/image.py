@@ -180,14 +180,22 @@ def _file_settings(service: ComposeService, words: Sequence[str]) -> tuple[list[
     return list(_parsed(said)), []
 
 
-def _with_users(service: ComposeService, settings: Sequence[Setting]) -> Iterator[Setting]:
-    """The settings, with the users of a mounted `aclfile` in its place."""
+def _with_users(service: ComposeService, settings: Sequence[Setting]) -> list[Setting]:
+    """The settings, with the users of a mounted `aclfile` in its place.
+
+    Beside such a file Redis ignores `requirepass`, and lets in everyone as `default` if the file does not name it.
+    """
+    found: list[Setting] = []
+    has_file = False
     for name, values in settings:
         said = container.text(service, values[0]) if name == "aclfile" and values else None
-        if said is None:
-            yield name, values
-        else:
-            yield from (setting for setting in _parsed(said) if setting[0] == "user")
+        has_file = has_file or (said is not None and service.repository != "dragonfly")
+        found += [(name, values)] if said is None else [one for one in _parsed(said) if one[0] == "user"]
+    if not has_file:
+        return found
+    users = [one for one in found if one[0] != "requirepass"]
+    is_named = any(name == "user" and values[:1] == ("default",) for name, values in users)
+    return users if is_named else [("user", ("default", "on", "nopass", "~*", "&*", "+@all")), *users]
 
 
 def _parsed(text: str) -> Iterator[Setting]:
