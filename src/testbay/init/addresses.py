@@ -105,7 +105,7 @@ def _of_library(project: Project) -> Iterator[FixedAddress]:
     for source in project.code:
         for call in source.of(ast.Call):
             if last(call.func) in OF_REDIS and not call.args and not keywords(call).keys() & _LEADING:
-                yield from _address("dragonfly", {}, source.at(call))
+                yield from of_parts("dragonfly", {}, source.at(call))
 
 
 def _of_sources(sources: Iterable[Source], shared: Mapping[str, str]) -> Iterator[FixedAddress]:
@@ -152,13 +152,13 @@ def _of_words(words: Mapping[str, str], text: str, where: str) -> Iterator[Fixed
     """
     known = _known(words)
     if need := _of_dict(text, known):
-        yield from _address(need, known, where)
+        yield from of_parts(need, known, where)
     for host in (name for name in words if name.upper().endswith("_HOST")):
         begin = host[: -len("HOST")]
         of_server = (need for need, names in WORDS.items() if names & set(begin.upper().split("_")))
         if need := next(of_server, ""):
             parts = {name.removeprefix(begin): value for name, value in words.items() if name.startswith(begin)}
-            yield from _address(need, _known(parts), where)
+            yield from of_parts(need, _known(parts), where)
 
 
 @once
@@ -192,7 +192,7 @@ def _of_node(node: ast.AST, read: Callable[[ast.expr], str], where: str) -> Iter
         if last(node.func) == "dict":
             yield from _of_words(words, ast.unparse(node), where)
         elif need := _of_call(node, named):
-            yield from _address(need, named, where)
+            yield from of_parts(need, named, where)
         elif last(node.func) == "format":
             yield from of_text(read(node), where)
     elif isinstance(node, ast.Tuple):  # Channels: "hosts": [("127.0.0.1", 6379)]
@@ -206,11 +206,11 @@ def of_text(text: str, where: str) -> Iterator[FixedAddress]:
     """Parse an address: a URL, libpq's keywords such as `host=localhost dbname=shop`, or host and a usual port."""
     usual = {str(port): need for need, port in PORTS.items()}
     if (match := _PLACE.fullmatch(text)) and (need := usual.get(match[2])):
-        yield from _address(need, {"host": match[1], "port": match[2]}, where)
+        yield from of_parts(need, {"host": match[1], "port": match[2]}, where)
     elif match := _URL.match(text):
-        yield from _address(_SCHEMES[match["scheme"]], {k: v or "" for k, v in match.groupdict().items()}, where)
+        yield from of_parts(_SCHEMES[match["scheme"]], {k: v or "" for k, v in match.groupdict().items()}, where)
     elif "host=" in text and ("dbname=" in text or "user=" in text):
-        yield from _address("postgres", _known(dict(re.findall(r"(\w+)\s*=\s*'?([^\s']+)", text))), where)
+        yield from of_parts("postgres", _known(dict(re.findall(r"(\w+)\s*=\s*'?([^\s']+)", text))), where)
 
 
 def parts(text: str) -> dict[str, str]:
@@ -275,7 +275,7 @@ def _of_dict(text: str, named: Mapping[str, str]) -> str:
     return "dragonfly" if named.get("port") == "6379" or _ONLY_OF_REDIS in named else ""
 
 
-def _address(need: str, named: Mapping[str, str], where: str) -> Iterator[FixedAddress]:
+def of_parts(need: str, named: Mapping[str, str], where: str) -> Iterator[FixedAddress]:
     """Make the address; none if a part of host or port is unknown. A login may be unknown."""
     said = {key: named.get(key, "") for key in _KEYS}
     port = said["port"] or str(PORTS[need])

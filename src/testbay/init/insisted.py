@@ -149,8 +149,12 @@ def _of_dotenv(project: Project) -> Iterator[FixedAddress]:
     """Find the addresses in the files that conftest.py, pytest-dotenv or the program puts above the environment."""
     files = (*_loaded_by_conftest(project), *_loaded_by_pytest_dotenv(project), *dotenv.files(project))
     for name in (file.rpartition("/")[2] for file in files if re.search(r"(^|/)\.env[\w.-]*$", file)):
-        for line in project.text(name).splitlines():
-            yield from addresses.of_text(line.partition("=")[2].strip(" \"'"), name)
+        lines = (line.removeprefix("export ").partition("=") for line in project.text(name).splitlines())
+        said = {variable.strip().upper(): value.strip(" \"'") for variable, _, value in lines}
+        for value in said.values():
+            yield from addresses.of_text(value, name)
+        for need, parts in variables.parts(project, said).items():
+            yield from addresses.of_parts(need, parts, name) if "host" in parts else ()
 
 
 def _loaded_by_conftest(project: Project) -> Iterator[str]:

@@ -15,7 +15,7 @@ from testbay.init.variable import WORDS, Read
 
 _KINDS = {
     "url": {"URL", "URLS", "URI", "DSN", "SERVERS", "BACKEND", "CONNECTION", "CONNSTR", "CONNINFO", "STRING", "CONN"},
-    "host": {"HOST", "HOSTNAME", "SERVER", "ADDRESS"},
+    "host": {"HOST", "HOSTNAME", "SERVER", "ADDRESS", "IP"},
     "port": {"PORT"},
     "user": {"USER", "USERNAME", "LOGIN"},
     "password": {"PASSWORD", "PASS", "PASSWD", "PWD"},
@@ -300,6 +300,15 @@ def portless(project: Project) -> dict[str, str]:
             hosts.setdefault(role.need, f"{read.where} reads {read.name}")
     lacking = without("port", project)
     return {need: where for need, where in hosts.items() if need in lacking}
+
+
+def parts(project: Project, said: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return what these values of variables say of each server, part by part; of whole addresses nothing."""
+    found: dict[str, dict[str, str]] = {}
+    for read, role in roles(project):
+        if (value := said.get(read.name.upper())) and not _is_whole(role):
+            found.setdefault(role.need, {}).setdefault(role.kind, value)
+    return found
 
 
 def without(kind: str, project: Project) -> list[str]:

@@ -67,3 +67,26 @@ def test_what_the_program_gives_its_settings_itself_is_fixed(project: Project, c
     made = manifest.draft(add(project, DOTENV | {"a.py": text}), {})
 
     assert [(line.key, line.value) for line in made.keys if line.key == "ports"] == PORT
+
+
+OVER = {"pytest.ini": "[pytest]\nenv_files = .env-test\nenv_override_existing_values = 1\n"}
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [
+        ("DB_IP=localhost\nDB_PORT=5439\nDB_NAME=shop_test\n", ["{ postgres = 5439 }"]),
+        ("export DB_IP='127.0.0.1'\n", ["{ postgres = 5432 }"]),
+        ("DB_NAME=shop_test\n", []),
+        ("DB_IP=db\nDB_PORT=5439\n", []),
+    ],
+)
+def test_the_parts_of_an_address_above_the_environment_are_fixed(project: Project, text: str, ports: list[str]) -> None:
+    """Migrations would run on testbay's server, and the tests on the developer's."""
+    settings = "class S(BaseSettings):\n    db_ip: str\n    db_port: int\n    db_name: str\n"
+    files = {"requirements.txt": "psycopg\npytest-dotenv", "app/config.py": settings, ".env-test": text}
+
+    made = manifest.draft(add(project, OVER | files), {})
+
+    assert [line.value for line in made.keys if line.key == "ports"] == ports
+    assert [line.value for line in made.env if line.key == "DB_IP"] == ['"{postgres.host}"']
