@@ -67,6 +67,8 @@ def parts(source: Source) -> set[ast.AST]:
 def _made(node: ast.expr, known: Mapping[str, str], depth: int, *, defaults: bool) -> str:
     if isinstance(node, ast.Constant):
         return "" if node.value is None else str(node.value) if isinstance(node.value, str | int) else UNKNOWN
+    if isinstance(node, ast.IfExp) and depth:
+        return _chosen(node, known, depth - 1, defaults=defaults)
     if not depth or not isinstance(node, ast.JoinedStr | ast.FormattedValue | ast.BinOp | ast.Call):
         return known.get(last(node), UNKNOWN)
     if isinstance(node, ast.BinOp):
@@ -75,6 +77,16 @@ def _made(node: ast.expr, known: Mapping[str, str], depth: int, *, defaults: boo
         return _called(node, known, depth - 1, defaults=defaults)
     pieces = node.values if isinstance(node, ast.JoinedStr) else [node.value]
     return "".join(text_of(piece, known, depth - 1, defaults=defaults) for piece in pieces)
+
+
+def _chosen(node: ast.IfExp, known: Mapping[str, str], depth: int, *, defaults: bool) -> str:
+    """Evaluate `5433 if host == "localhost" else 5432`; UNKNOWN unless both sides of the comparison are known."""
+    match node.test:
+        case ast.Compare(left=one, ops=[ast.Eq()], comparators=[other]):
+            sides = [text_of(side, known, depth, defaults=defaults) for side in (one, other)]
+            if UNKNOWN not in "".join(sides):
+                return text_of(node.body if sides[0] == sides[1] else node.orelse, known, depth, defaults=defaults)
+    return UNKNOWN
 
 
 def _operated(node: ast.BinOp, known: Mapping[str, str], depth: int, *, defaults: bool) -> str:

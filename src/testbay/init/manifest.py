@@ -1,5 +1,6 @@
 """The manifest that `init` writes: a line for each finding, with a comment on its source."""
 
+import ast
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -98,7 +99,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     tests = testing.tests(project)
     needs_test = tests is None and bool(found.needs)
     tests_key = _FIRST_TEST if needs_test else tests
-    ports = _ports(found, ways.fixed, variables.portless(project), {} if needs_test else ways.assumed)
+    ports = _ports(found, ways.fixed, _portless(project, found), {} if needs_test else ways.assumed)
     keys = [_name(project), _needs(found), _compose(found), migration, tests_key, *entry.entry(project), ports]
     missing = [
         *_missing(project, found, migration),
@@ -175,20 +176,41 @@ def _env(project: Project, found: Servers, ways: _Ways, tests: str, made: Own) -
 def _ports(
     found: Servers,
     fixed: Mapping[str, FixedAddress],
-    portless: Mapping[str, str],
+    portless: Mapping[str, tuple[int, str]],
     assumed: Mapping[str, tuple[int, str]],
 ) -> Finding | None:
     """Make the key `ports` of the fixed ports at which the program looks for servers.
 
     Where nothing tells, that which is `assumed` counts: a library's own default is in no source.
     """
-    ports = dict(assumed)
-    ports |= {need: (addresses.PORTS[need], f"{where}, and no port") for need, where in portless.items()}
+    ports = {**assumed, **portless}
     ports |= {a.need: (a.port, f"{a.where} names {a.host}:{a.port}") for a in fixed.values() if a.is_local}
     ports = {need: port for need, port in ports.items() if need in found.needs}
     value = ", ".join(f"{found.name(need)} = {number}" for need, (number, _) in ports.items())
     source = "; ".join(where for _, where in ports.values())
     return Finding(key="ports", value=f"{{ {value} }}", source=source) if ports else None
+
+
+def _portless(project: Project, found: Servers) -> dict[str, tuple[int, str]]:
+    """Find the ports of the servers of which variables hold the host alone: the usual ones, unless sources name others.
+
+    `54321 if host == "localhost" else 5432` does so, with the port at which the compose file publishes the server.
+    """
+    hosts = variables.portless(project)
+    made = {need: one for need, one in addresses.fixed(project, hosts).items() if one.is_local}
+    numbers = {node.value: source.at(node) for source in project.code if hosts for node in source.of(ast.Constant)}
+    ports: dict[str, tuple[int, str]] = {}
+    for need, where in hosts.items():
+        published, _ = found.chosen.published.get(need, (0, ""))
+        port, named = (made[need].port, made[need].where) if need in made else (published, numbers.get(published, ""))
+        is_other = named and port != addresses.PORTS[need]
+        said = (
+            (port, f"{where}, and {named} names {port}")
+            if is_other
+            else (addresses.PORTS[need], f"{where}, and no port")
+        )
+        ports[need] = said
+    return ports
 
 
 def _caller(address: FixedAddress | None, env: Collection[Finding]) -> list[Finding]:

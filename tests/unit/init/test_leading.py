@@ -232,3 +232,38 @@ def test_the_file_of_variables_of_a_task_is_set(project: Project) -> None:
     assert [f"{one.key} = {one.value}" for one in variables.environment(found, {"postgres": ""})] == [
         'SHOP_KEY = "k"',
     ]
+
+
+BOOK = """
+def uri():
+    host = os.environ.get("DB_HOST", "localhost")
+    port = 54321 if host == "localhost" else 5432
+    return f"postgresql://shop:x@{host}:{port}/shop"
+def cache():
+    host = os.environ.get("REDIS_HOST", "localhost")
+    return dict(host=host, port=63791 if host == "localhost" else 6379)
+"""
+PUBLISHED = """
+services:
+  c: {image: redis, ports: ["63791:6379"]}
+  d: {image: postgres, environment: {POSTGRES_PASSWORD: x}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "compose", "ports"),
+    [
+        (BOOK, PUBLISHED, "{ postgres = 54321, redis = 63791 }"),
+        (BOOK, "", "{ postgres = 54321, redis = 6379 }"),
+        ('psycopg.connect(host=os.environ["DB_HOST"])\nP = 63791', "", "{ postgres = 5432 }"),
+    ],
+)
+def test_a_host_without_a_port_leads_to_the_port_that_the_program_has_for_it(
+    project: Project, text: str, compose: str, ports: str
+) -> None:
+    """It takes another one on the developer's machine than among containers; the compose file publishes that."""
+    files = {"requirements.txt": "psycopg\nredis", "app.py": f"import os\n{text}", "compose.yaml": compose}
+
+    found = next(line for line in manifest.draft(add(project, files), {}).keys if line.key == "ports")
+
+    assert found.value == ports

@@ -31,6 +31,9 @@ def test_text_of_itself_twice_ends(twice: str) -> None:
         ("huey = RedisHuey('jobs')", "{ redis = 6379 }"),
         ("huey = RedisHuey('jobs', url=there)", ""),
         ("broker = RedisBroker(there)", ""),
+        ('H = "localhost"\nr = redis.Redis(H, port=7001 if H == "localhost" else 7002)', "{ redis = 7001 }"),
+        ('H = "localhost"\nr = redis.Redis(H, port=7001 if H == "cache" else 7002)', "{ redis = 7002 }"),
+        ('H = "localhost"\nr = redis.Redis(H, port=7001 if H == there else 7002)', ""),
     ],
 )
 def test_defaults_of_functions_and_of_clients_are_addresses(project: Project, code: str, ports: str) -> None:
