@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+_GROUP = "@"
 _Timed = list[tuple[pytest.Item, float]]
 
 
@@ -43,7 +44,7 @@ class SlowestFirst:
 def _part(item: pytest.Item) -> str:
     """Return what a test stays with: its group, or its file."""
     mark = item.get_closest_marker("xdist_group")
-    return str(item.path) if mark is None else f"@{mark.kwargs.get('name') or mark.args}"
+    return str(item.path) if mark is None else f"{_GROUP}{mark.kwargs.get('name') or mark.args}"
 
 
 def _dealt(parts: Sequence[_Timed], shares: int) -> list[pytest.Item]:
@@ -51,16 +52,19 @@ def _dealt(parts: Sequence[_Timed], shares: int) -> list[pytest.Item]:
 
     `worksteal` cuts the list into shares with equal numbers of tests; a worker without any takes half of another's from
     its end. In a list that is sorted as a whole, the second worker would begin with short tests, and what is in the
-    middle of the list would be left for the end. The last parts are cut so that the shares become equal.
+    middle of the list would be left for the end. The last parts are cut so that the shares become equal; a group is cut
+    only where no share has room for it.
     """
     total = sum(map(len, parts))
     rooms = [(total + number) // shares for number in range(shares)]
     dealt: list[list[pytest.Item]] = [[] for _ in rooms]
     seconds = [0.0 for _ in rooms]
     for part in parts:
-        begin = 0
+        begin, is_group = 0, _part(part[0][0]).startswith(_GROUP)
         while begin < len(part):
-            share = min((n for n, room in enumerate(rooms) if room), key=seconds.__getitem__)
+            wanted = len(part) - begin if is_group else 1
+            fitting = [n for n, room in enumerate(rooms) if room >= wanted]
+            share = min(fitting or [n for n, room in enumerate(rooms) if room], key=seconds.__getitem__)
             taken = part[begin : begin + rooms[share]]
             dealt[share] += [item for item, _ in taken]
             seconds[share] += sum(duration for _, duration in taken)

@@ -60,6 +60,25 @@ def test_each_worker_begins_with_a_slow_file_and_ends_with_a_short_one(tmp_path:
     assert ran == [f"test_{name}.py" for name in ("d", "a", "e", "c", "b", "e")]
 
 
+def test_a_group_is_dealt_to_a_worker_with_room_for_all_of_it(tmp_path: Path, warm_pytest: Warm) -> None:
+    """The worker with the least to do has room for one test of it: two workers would have the group at once."""
+    files = {f"test_{name}.py": (MARKED if name in "cd" else "") + TEST for name in "abcde"}
+    files["test_b.py"] += TEST.replace("it", "that")
+    seconds = {
+        "a::test_it": 5,
+        "b::test_it": 3,
+        "b::test_that": 0.5,
+        "c::test_it": 2,
+        "d::test_it": 0.1,
+        "e::test_it": 0.1,
+    }
+    durations = {f"test_{name.replace('::', '.py::')}": float(value) for name, value in seconds.items()}
+
+    ran = order(tmp_path, files, durations, warm_pytest, "-pxdist.plugin", "-n2", "--dist=worksteal")
+
+    assert ran == [f"test_{name}.py" for name in ("a", "c", "d", "b", "b", "e")]
+
+
 def test_workers_of_a_shard_begin_with_its_slow_files(tmp_path: Path, warm_pytest: Warm) -> None:
     """The shard's own tests are dealt: in a list of all tests the second half would begin elsewhere."""
     durations = {f"test_{name}.py::test_it": float(seconds) for seconds, name in enumerate("hgfedcba", start=1)}
