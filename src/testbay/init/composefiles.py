@@ -11,7 +11,7 @@ from testbay.init.addresses import PORTS
 from testbay.manifest.compose import reader, selection
 from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_NAMES, read_file
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
-from testbay.manifest.compose.recognition import is_replica, room_of
+from testbay.manifest.compose.recognition import is_replica, room_of, room_of_image
 from testbay.manifest.project import find_project
 
 # Compose does not find these names by itself, so the manifest has to name such a file.
@@ -52,6 +52,7 @@ _OTHER_SERVERS = re.compile(
     r"(^|/)(mysql|mariadb|mongo|rabbitmq|kafka|cp-kafka|redpanda|elasticsearch|opensearch|memcached|minio|qdrant"
     r"|clickhouse-server|cassandra|neo4j|localstack|mailhog|mailpit|vault|keycloak|etcd|influxdb|weaviate|mssql[\w/-]*)(:|@|$)"
 )
+_PROXIES = re.compile(r"bouncer|pool|proxy|pgcat|odyssey|envoy|twemproxy|sentinel|cockroach|crate|questdb|yugabyte")
 _CREATES = re.compile(r"(?i)\b(?:create\s+database|createdb\b[^\n;]*?)\s+[\"\\]*(\w+)")
 _USERS = re.compile(r"(?im)(?:\bcreate\s+(?:role|user)\s+[\"\\]*|^user\s+)(?!if\b|default\b)(\w+)")
 _PASSWORDS = re.compile(r"(?i)\bpassword\s+'([^'$]+)'")
@@ -69,7 +70,8 @@ class Candidate:
     several servers. `published` maps servers to the fixed port of this machine at which the files offer them, and the
     place that says so. `said` are the variables that the files give to the program itself, each with its value and the
     place. `offered` maps the ports of several servers of a kind to their services. `named` maps the servers of which
-    the files have several to the one that is taken, and the place.
+    the files have several to the one that is taken, and the place. `unknown` maps servers that no image names to the
+    service at their port, and its image.
     """
 
     names: tuple[str, ...] = ()
@@ -84,6 +86,7 @@ class Candidate:
     published: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     said: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     offered: Mapping[int, str] = field(default_factory=dict)
+    unknown: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     named: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
@@ -176,7 +179,11 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
     except ManifestError as error:
         return replace(made, refused=_refusal(error))
     servers = [service for service in reading.services if room_of(service) in rooms]
-    made = replace(made, images={room_of(s): (s.key, s.based_on) for s in reversed(servers)})
+    made = replace(
+        made,
+        images={room_of(s): (s.key, s.based_on) for s in reversed(servers)},
+        unknown={need: one for need, one in _unknown(reading) if need not in rooms},
+    )
     named = {room: one for room in rooms if (one := _likeliest(selection.candidates(reading, room), reading, root))}
     try:
         chosen = selection.select(reading, rooms, named={room: one.key for room, one in named.items()})
@@ -201,6 +208,15 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         offered=offered,
         named={room: (one.key, f"{made.names[0]}: {_beside(one, room, reading)}") for room, one in named.items()},
     )
+
+
+def _unknown(reading: ComposeFile) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield the services at a server's port whose image does not tell that they are one: a team's own, Spilo."""
+    for need, port in PORTS.items():
+        for service in filter(reading.is_active, reading.services):
+            at = {str(port.container) for port in service.ports} | {one.partition("/")[0] for one in service.expose}
+            if str(port) in at and not room_of_image(service.based_on) and not _PROXIES.search(service.based_on):
+                yield need, (service.key, service.based_on or "built")
 
 
 def _likeliest(servers: Sequence[ComposeService], reading: ComposeFile, root: Path) -> ComposeService | None:

@@ -25,6 +25,7 @@ from testbay.init.project import Finding, Project, listed
 from testbay.init.servers import Servers
 from testbay.init.variable import Read
 from testbay.manifest.compose.finding import TEST_FILE
+from testbay.manifest.compose.recognition import TITLES
 
 FILE = "testbay.toml"
 _WIDTH = 100
@@ -276,6 +277,12 @@ def _led(read: Read, found: Servers) -> str:
 
 def _missing(project: Project, found: Servers, migration: Finding | None) -> list[str]:
     lines = [f"a compose file to use: {text}" for text in found.refused]
+    lines += [
+        f"what {file}: {key} ({image}) runs: if that is {TITLES[need]}, whose port it has, remove {found.own} and add "
+        f'[services] {need} = "{key}"'
+        for need, (file, key, image) in found.unknown.items()
+        if need in found.needs and found.missing
+    ]
     if not project.packages and (inner := project.inner):
         lines.append(
             f"packages of this folder; {listed(inner)} name some: `testbay init` there, if that is the program"

@@ -59,6 +59,7 @@ class Servers:
     `missing` tells that no file has every server, and a file called `own` is to be written: for the service `over`
     alone, if it is laid over `chosen`, and with a script that makes the databases `beside`. `refused` says why files
     cannot be used, `offered` are the ports of several servers of a kind. `others` are services that testbay cannot run.
+    `unknown` are services that may be servers: file, service, image.
     """
 
     needs: dict[str, str]
@@ -72,6 +73,7 @@ class Servers:
     beside: tuple[str, ...] = ()
     chosen: Candidate = field(default_factory=Candidate)
     offered: Mapping[int, str] = field(default_factory=dict)
+    unknown: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
 
     def name(self, need: str) -> str:
         """Return a dependency's name as the project's files have it: `redis` or `valkey` unless they say Dragonfly."""
@@ -100,6 +102,7 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
         own=_BESIDE if (project.root / TEST_FILE).is_file() else TEST_FILE,
         chosen=chosen,
         offered={port: key for one in candidates for port, key in one.offered.items()},
+        unknown={need: (one.name, *one.unknown[need]) for one in reversed(candidates) for need in one.unknown},
     )
 
 

@@ -322,3 +322,24 @@ def test_a_new_compose_file_has_cis_version(project: Project, image: str, writte
 def test_a_layer_above_a_client_needs_the_server(project: Project, package: str, need: str) -> None:
     """The client itself is then in no file of the project."""
     assert list(servers.servers(add(project, {"requirements.txt": package}), {}).needs) == [need]
+
+
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        ("image: team/warehouse:13, ports: ['5432:5432']", ["team/warehouse:13"]),
+        ("image: zalando/spilo-15, expose: ['5432']", ["zalando/spilo-15"]),
+        ("image: edoburu/pgbouncer, ports: ['5432:5432']", []),
+        ("image: team/warehouse, ports: ['5432:8080']", []),
+    ],
+)
+def test_a_service_at_a_servers_port_may_be_one(project: Project, service: str, said: list[str]) -> None:
+    """Beside it, testbay's own file would have another version, and not its settings."""
+    files = {"requirements.txt": "psycopg", "compose.yml": f"services: {{db: {{{service}}}}}"}
+    made = manifest.draft(add(project, files), {})
+
+    told = (
+        "runs: if that is PostgreSQL, whose port it has, remove docker-compose.test.yml and add [services] postgres = "
+    )
+    lines = [f'what compose.yml: db ({image}) {told}"db"' for image in said]
+    assert [line for line in made.missing if "compose.yml: db" in line] == lines
