@@ -1,15 +1,16 @@
-"""The variables that frameworks read by themselves: Dynaconf, django-configurations, Flask, Quart, Sanic."""
+"""The variables that frameworks read by themselves: Dynaconf, django-configurations, environ-config, Flask, Sanic."""
 
 import ast
 from collections.abc import Iterator
 from typing import Any
 
 from testbay.init.project import Project, Source
-from testbay.init.syntax import keywords, last, owner, text_of
+from testbay.init.syntax import assignments, keywords, last, owner, text_of
 from testbay.init.variable import Read, sample_of
 
 _DYNACONF = ("Dynaconf", "LazySettings", "FlaskDynaconf", "DjangoDynaconf")
 _FILES = ("settings.toml", "config/settings.toml")
+_DEPTH = 5  # of groups in groups: more is a circle
 _URI = "SQLALCHEMY_DATABASE_URI"  # which Flask-SQLAlchemy reads from the app's `config`
 # What takes its variable's name from the kind of value, and not from the setting.
 _NAMED = {"DatabaseURLValue": "DATABASE_URL", "CacheURLValue": "CACHE_URL", "EmailURLValue": "EMAIL_URL"}
@@ -96,6 +97,35 @@ def of_configurations(project: Project) -> Iterator[Read]:
                     where=source.at(call),
                     sample=sample_of(kind.removesuffix("Value").lower()),
                 )
+
+
+def of_environ_config(project: Project) -> Iterator[Read]:
+    """Find those of environ-config: `db = environ.group(Db)` in a class for the prefix SHOP reads SHOP_DB_HOST."""
+    for source in project.code if project.has("environ-config") else ():
+        classes = {node.name: node for node in source.of(ast.ClassDef)}
+        for node in classes.values():
+            made = [one for one in node.decorator_list if ast.unparse(one).startswith("environ.config(")]
+            for call in (one for one in made if isinstance(one, ast.Call)):
+                prefix = keywords(call).get("prefix", ast.Constant("APP"))
+                yield from _of_group(node, text_of(prefix), classes, source, _DEPTH)
+
+
+def _of_group(
+    node: ast.ClassDef, prefix: str, classes: dict[str, ast.ClassDef], source: Source, depth: int
+) -> Iterator[Read]:
+    for target, call in assignments(node.body):
+        name = "_".join(filter(None, (prefix, last(target)))).upper()
+        if not isinstance(call, ast.Call) or owner(call) != "environ":
+            continue
+        if last(call.func) == "group" and call.args and depth and (inner := classes.get(last(call.args[0]))):
+            yield from _of_group(inner, name, classes, source, depth - 1)
+        elif last(call.func) in ("var", "bool_var"):
+            given = keywords(call)
+            default = next(iter(call.args), given.get("default"))
+            said = str(default.value) if isinstance(default, ast.Constant) and default.value is not None else ""
+            named = text_of(given["name"]) if "name" in given else name
+            sample = sample_of(last(given["converter"])) if "converter" in given else "test"
+            yield Read(name=named, default=said, required=default is None, where=source.at(call), sample=sample)
 
 
 def of_apps(project: Project) -> Iterator[Read]:

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from testbay.init import packages, syntax
 from testbay.init.files import ProjectFiles
+from testbay.manifest.compose import dockerfile
 from testbay.manifest.project import repository
 
 _LIMIT_FILES = 2_000
@@ -22,6 +23,7 @@ PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "b
 SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
+_SERVER = re.compile(r"[\w+]*(postgres|redis|valkey|nats)[\w+]*://")
 _READERS = ("os", "environs", "environ", "decouple", "starlette.config")
 _MADE_BY = {"Env": "env", "FileAwareEnv": "env", "Config": "config", "AutoConfig": "config"}
 _Result = TypeVar("_Result")
@@ -262,12 +264,18 @@ class Project(ProjectFiles):
 
     @cached_property
     def examples(self) -> dict[str, tuple[str, str]]:
-        """The variables of example files such as `.env.example`, each with value and file."""
+        """The variables of example files such as `.env.example`, each with value and file.
+
+        Those of the Dockerfile that hold a server's address, too: others there are of the deployment.
+        """
         found: dict[str, tuple[str, str]] = {}
         for name in _EXAMPLES:
             for line in self.text(name).splitlines():
                 if match := re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)", line):
                     found.setdefault(match[1], (_value(match[2].strip()), name))
+        for variable, value in dockerfile.read({"context": str(self.root)}).environment.items():
+            if _SERVER.match(value):
+                found.setdefault(variable, (value, "Dockerfile"))
         return found
 
 

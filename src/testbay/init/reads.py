@@ -36,7 +36,10 @@ def reads(project: Project) -> list[Read]:
         known = found.get(read.name)
         if known is None or (read.default and not known.default):
             found[read.name] = read
-    elsewhere = (frameworks.of_apps, frameworks.of_configurations, settingsfiles.reads, _of_examples)
+    elsewhere = (
+        *(frameworks.of_apps, frameworks.of_configurations, frameworks.of_environ_config),
+        *(settingsfiles.reads, _of_examples),
+    )
     for read in chain.from_iterable(find(project) for find in elsewhere):
         found.setdefault(read.name, read)
     made, beside, own, turned = clients.taken(project), _ports(found.values()), _own(project), _turned(found)

@@ -27,6 +27,17 @@ def test_the_value_of_an_example_file_has_no_comment(project: Project, line: str
     assert [found.value for found in variables.environment(project, {})] == [f'"{value}"']
 
 
+def test_an_address_in_the_dockerfile_shows_what_a_variable_holds(project: Project) -> None:
+    """Its other values are those of the deployment, and not for tests."""
+    lines = "FROM python\nARG P=6379\nENV SHOP_STORE=redis://cache:${P}/0 \\\n  READ_IT=production\n"
+    text = f"{READ}STORE = os.environ['SHOP_STORE']\n"
+    project = add(project, {"app.py": text, "Dockerfile": lines})
+
+    found = variables.environment(project, {"dragonfly": ""})
+
+    assert {line.key: line.value for line in found} == {"SHOP_STORE": '"{dragonfly.url}"', "READ_IT": '"test"'}
+
+
 def test_a_source_with_a_byte_order_mark_is_read(project: Project) -> None:
     """As Python reads it."""
     project = add(project, {"app.py": f"\ufeff{READ}"})

@@ -159,6 +159,30 @@ def test_functions_of_the_program_that_read_the_environment_are_known(project: P
     ]
 
 
+GROUPS = """
+import environ
+@environ.config(prefix="shop")
+class Config:
+    @environ.config
+    class Db:
+        host = environ.var("localhost")
+        port = environ.var(converter=int)
+    db = environ.group(Db)
+    cache = environ.var(name="CACHE_URL", default=None)
+"""
+
+
+def test_groups_of_environ_config_are_read(project: Project) -> None:
+    """The names of the group and of its field follow the prefix."""
+    found = reads(add(project, {"requirements.txt": "environ-config", "a.py": GROUPS}))
+
+    assert [(read.name, read.default, read.required, read.sample) for read in found] == [
+        ("SHOP_DB_HOST", "localhost", False, "test"),
+        ("SHOP_DB_PORT", "", True, "1"),
+        ("CACHE_URL", "", False, "test"),
+    ]
+
+
 V1 = "class S(BaseSettings):\n    dsn: str = 'x'\n    class Config:\n        "
 
 
