@@ -64,8 +64,8 @@ class Settings:
     db_timeout_s: float
     log_level: str
     fixes: FixSettings
-    misspelt: tuple[str, ...]
-    """Variables that may be other programs', but look like the sources that are missing."""
+    names: tuple[str, ...] = field(repr=False)
+    """The names of all variables: one of another program may look like the source that is missing."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -95,7 +95,7 @@ class Settings:
             db_timeout_s=read.number("ERROR_MONITOR_DB_TIMEOUT_S", 5.0, least=0.1),
             log_level=read.text("LOG_LEVEL", "INFO", re.compile(r"(?i)debug|info|warning|error"), "a level"),
             fixes=options.read(read),
-            misspelt=read.misspelt(),
+            names=tuple(sorted(env)),
         )
         read.finish()
         return settings
@@ -115,7 +115,9 @@ class Settings:
         """Say what to do where no source is set up; nothing where one is."""
         if self.log_files or self.log_containers or self.loki or self.railway:
             return ""
-        hints = "".join(f"; {hint}" for hint in self.misspelt)
+        near = {name: difflib.get_close_matches(name, _SOURCES, n=1, cutoff=0.85) for name in self.names}
+        meant = [(name, one[0]) for name, one in near.items() if one and name != one[0]]
+        hints = "".join(f"; {name} is set: did you mean {one}?" for name, one in meant)
         return f"no source is set up: set LOG_FILES, LOG_CONTAINERS, LOKI_URL or RAILWAY_TOKEN{hints}"
 
     def check_serving(self) -> None:
@@ -182,10 +184,6 @@ class _Reader:
 
     def several(self, name: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(part.strip() for part in self.get(name).split(",") if part.strip()))
-
-    def misspelt(self) -> tuple[str, ...]:
-        near = {name: difflib.get_close_matches(name, _SOURCES, n=1, cutoff=0.85) for name in sorted(self._env)}
-        return tuple(f"{name} is set: did you mean {one[0]}?" for name, one in near.items() if one and name != one[0])
 
     def finish(self) -> None:
         unknown = [name for name in sorted(self._env) if _OWN.match(name) and name not in self._known]
