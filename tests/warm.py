@@ -5,7 +5,10 @@ a new Python would take note of, other variables of Python's own or of the local
 """
 
 import ast
+import errno
+import fcntl
 import gc
+import hashlib
 import importlib
 import os
 import pkgutil
@@ -50,7 +53,7 @@ Ended = subprocess.CompletedProcess[str]
 
 
 class Warm:
-    """One such Python, which ends with us. It is started by its first call.
+    """One such Python for all workers of pytest-xdist, which ends with their controller. Its first call starts it.
 
     Args:
         module: The program, as `python -m` names it.
@@ -62,8 +65,10 @@ class Warm:
     def __init__(self, module: str, *imported: str, environ: Mapping[str, str], first: str = "") -> None:
         self._order = [first, module, *imported]
         self._environ = dict(environ)
-        self._address = f"\0testbay-warm-{os.getpid()}-{id(self)}"
-        self._python: subprocess.Popen[bytes] | None = None
+        self._owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+        alike = hashlib.sha256(repr((self._order, _at_its_start(environ))).encode()).hexdigest()
+        self._address = f"\0testbay-warm-{self._owner}-{alike}"
+        self._is_started = False
 
     def run(
         self, arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str], said: str = "", apart: bool = False
@@ -111,23 +116,28 @@ class Warm:
         program.chmod(0o755)
 
     def _start(self) -> None:
-        if self._python is None:
-            with _socket() as listener:
+        if self._is_started:
+            return
+        with Path(__file__).open() as turn, _socket() as listener:
+            fcntl.flock(turn, fcntl.LOCK_EX)  # who finds the address taken finds it listening
+            try:
                 listener.bind(self._address)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:  # else another worker was first
+                    raise
+            else:
                 listener.listen()
-                argv = [sys.executable, __file__, str(listener.fileno()), *self._order]
-                null = subprocess.DEVNULL  # on a terminal, a call's output would be buffered in another way
-                self._python = subprocess.Popen(
-                    argv, cwd="/", env=self._environ, stdin=subprocess.PIPE, stdout=null, pass_fds=[listener.fileno()]
-                )
+                self._begin(listener)
+        self._is_started = True
 
-    def close(self) -> None:
-        """End it."""
-        if self._python is not None:
-            assert self._python.stdin is not None
-            self._python.stdin.close()
-            self._python.wait()
-            self._python = None
+    def _begin(self, listener: socket.socket) -> None:
+        ending = os.pidfd_open(self._owner)
+        numbers = [listener.fileno(), ending]
+        argv = [sys.executable, __file__, *map(str, numbers), *self._order]
+        null = subprocess.DEVNULL  # on a terminal, a call's output would be buffered in another way
+        python = subprocess.Popen(argv, cwd="/", env=self._environ, stdin=null, stdout=null, pass_fds=numbers)
+        python.returncode = 0  # it is not ours to wait for
+        os.close(ending)
 
 
 def _socket() -> socket.socket:
@@ -138,8 +148,8 @@ def _at_its_start(environ: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in environ.items() if k.startswith(_AT_ITS_START) and k != _NOT_WRITTEN}
 
 
-def main(listening: int, first: str, module: str, *imported: str) -> str:
-    """Fork for each call until our standard input ends; return only in a call: the file to run, or nothing."""
+def main(listening: int, owner: int, first: str, module: str, *imported: str) -> str:
+    """Fork for each call until the owner ends; return only in a call: the file to run, or nothing."""
     forked = importlib.import_module("forked")
     sys.path.pop(0)  # the folder of this file
     exec(first, {})  # noqa: S102 - a test's own words
@@ -156,7 +166,7 @@ def main(listening: int, first: str, module: str, *imported: str) -> str:
         sys.modules.update(rewritten)
     gc.collect()
     gc.freeze()  # a call's own collections pass over what was there before it
-    return _serve(socket.socket(fileno=listening), module)
+    return _serve(socket.socket(fileno=listening), owner, module)
 
 
 def _make_parsers() -> None:
@@ -174,10 +184,10 @@ def _inside(package: ModuleType) -> Iterator[str]:
     return (each.name for each in found if not each.name.endswith(".__main__"))
 
 
-def _serve(listener: socket.socket, module: str) -> str:
+def _serve(listener: socket.socket, owner: int, module: str) -> str:
     """Fork for each caller, and tell it how that ended; return in the fork what `_become` does."""
     ready = selectors.DefaultSelector()
-    ready.register(0, selectors.EVENT_READ)
+    ready.register(owner, selectors.EVENT_READ)
     ready.register(listener, selectors.EVENT_READ, _Call)
     while True:
         for key, _ in ready.select():
@@ -241,7 +251,7 @@ def _become(module: str, streams: list[int], request: tuple[str, list[str], str,
 
 
 if __name__ == "__main__":
-    called = main(int(sys.argv[1]), *(order := sys.argv[2:]))
+    called = main(int(sys.argv[1]), int(sys.argv[2]), *(order := sys.argv[3:]))
     with importlib.import_module("forked").End():
         if called:
             runpy.run_path(called, run_name="__main__")

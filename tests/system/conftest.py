@@ -288,10 +288,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 done = guest.run("exec", "--", "true")
                 assert done.code == 0, done.out
     _CACHES.extend((shared / "cache", shared / "visited/cache"))
-    with contextlib.ExitStack() as warm:
-        for python in (WARM, WARM_PYTEST, WARM_STEPS, WARM_AWS):
-            warm.callback(python.close)
-        yield
+    yield
     _CACHES.clear()
 
 

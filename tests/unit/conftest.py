@@ -7,7 +7,7 @@ import socket
 import socketserver
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +144,10 @@ ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
 
 
 @pytest.fixture(scope="session")
-def warm_pytest() -> Iterator[Warm]:
+def warm_pytest() -> Warm:
     """A Python that has imported pytest; our plugin is imported by each run, since pytest rewrites it."""
     environ = {**os.environ, **ALONE, "PYTHONPATH": f"{ROOT / 'src'}:"}
-    with closing(Warm("pytest", "_pytest.*", "pytest", environ=environ)) as python:
-        yield python
+    return Warm("pytest", "_pytest.*", "pytest", environ=environ)
 
 
 @pytest.fixture
