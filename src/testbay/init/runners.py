@@ -12,6 +12,7 @@ import yaml
 
 from testbay.init.project import Project
 from testbay.init.syntax import entries, keywords, last, text_of
+from testbay.manifest.yamlloader import Loader
 
 _ENVIRONMENTS = ("default", "hatch-test", "test", "tests")  # of Hatch
 _ASSIGNED = re.compile(r"""(?m)^\s*(?:export\s+)?([A-Za-z_]\w*)=["']?([^"'\n#]*)""")
@@ -108,7 +109,7 @@ def _jobs(project: Project) -> Iterator[tuple[str, dict[str, Any], dict[str, Any
     for file in project.workflows:
         whole: Any = {}
         with suppress(yaml.YAMLError, RecursionError, ValueError):
-            whole = yaml.safe_load(project.text(file))
+            whole = yaml.load(project.text(file), Loader)  # noqa: S506 - it is a safe one
         jobs = whole.get("jobs") if isinstance(whole, dict) else None
         yield from ((file, whole, job) for job in (jobs.values() if isinstance(jobs, dict) else ()) if _is_table(job))
 

@@ -12,6 +12,7 @@ import yaml
 
 from testbay.errors import ManifestError
 from testbay.manifest.compose.finding import UnboundedError
+from testbay.manifest.yamlloader import Loader
 
 _LIMIT_BYTES = 1_000_000
 _LIMIT_NODES = 50_000
@@ -57,10 +58,6 @@ class Replaced:
         self.value = value
 
 
-class _Strict(yaml.SafeLoader):
-    """A loader of which only the composer is used: it makes nodes, and we interpret them."""
-
-
 def parse(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
     """Read every document of a file.
 
@@ -69,9 +66,8 @@ def parse(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
     """
     if len(content) > _LIMIT_BYTES:
         raise UnboundedError(f"{path}: larger than {_LIMIT_BYTES} bytes", todo="a compose file is a page of text")
-    loader = getattr(yaml, "CSafeLoader", _Strict)
     try:
-        nodes: list[yaml.Node | None] = list(yaml.compose_all(content, Loader=loader))
+        nodes: list[yaml.Node | None] = list(yaml.compose_all(content, Loader=Loader))  # which we interpret
         for node in nodes:
             tree = _Tree(path).value(node) if node is not None else None
             if tree is None:
