@@ -27,7 +27,7 @@ every_gated_workflow = pytest.mark.parametrize("file", GATED, ids=lambda file: f
 
 
 def load(file: Path) -> dict[str, Any]:
-    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    document = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
     assert isinstance(document, dict)
     return document
 

@@ -89,7 +89,7 @@ def load(file: Path) -> Workflow:
     Raises:
         UnknownError: It says something the stepper does not know.
     """
-    table = yaml.safe_load(file.read_text(encoding="utf-8"))
+    table = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
     table = {"on" if key is True else key: inner for key, inner in table.items()}  # YAML 1.1 reads `on` as true
     only(table, TOP, file.name)
     shell = _default_shell(table.get("defaults", {}))
