@@ -278,7 +278,8 @@ def _led(read: Read, found: Servers) -> str:
 def _missing(project: Project, found: Servers, migration: Finding | None) -> list[str]:
     lines = [f"a compose file to use: {text}" for text in found.refused]
     lines += [
-        f"what {file}: {key} ({image}) runs: if that is {TITLES[need]}, whose port it has, remove {found.own} and add "
+        f"what {file}: {key} ({image}) runs: if that is {TITLES[need]}, whose port it has, remove {found.own}"
+        f"{', the key `compose`' * bool(found.compose)} and add "
         f'[services] {need} = "{key}"'
         for need, (file, key, image) in found.unknown.items()
         if need in found.needs and found.missing

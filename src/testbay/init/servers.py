@@ -55,11 +55,11 @@ _BESIDE = "docker-compose.testbay.yml"  # where the usual name is that of a file
 class Servers:
     """The needed servers, each with the place that shows the need, and their images.
 
-    `chosen` are the compose files that have every server, `compose` their names if the manifest has to name them.
-    `missing` tells that no file has every server, and a file called `own` is to be written: for the service `over`
-    alone, if it is laid over `chosen`, and with a script that makes the databases `beside`. `refused` says why files
-    cannot be used, `offered` are the ports of several servers of a kind. `others` are services that testbay cannot run.
-    `unknown` are services that may be servers: file, service, image.
+    `chosen` are the compose files that have most servers, `compose` the names of files that the manifest has to say.
+    `missing` tells that they do not have every server, and a file called `own` is to be written: with what `chosen`
+    lack, with more for their service `over`, and with a script that makes the databases `beside`. `refused` says why
+    files cannot be used, `offered` are the ports of several servers of a kind. `others` are services that testbay
+    cannot run. `unknown` are services that may be servers: file, service, image.
     """
 
     needs: dict[str, str]
@@ -88,18 +88,20 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
     candidates = composefiles.candidates(project.root, environ)
     needs = _needs(project, candidates)
     complete = [one for one in candidates if needs.keys() <= one.images.keys() and not one.refused]
-    chosen = complete[0] if complete else Candidate()
-    compose = () if chosen.is_usual else chosen.names
+    own = _BESIDE if (project.root / TEST_FILE).is_file() else TEST_FILE
+    useful = [one for one in candidates if one.images and not one.refused and not one.name.startswith("..")]
+    chosen = max(complete or useful, key=lambda one: len(needs.keys() & one.images.keys()), default=Candidate())
+    compose = () if chosen.is_usual and complete else chosen.names
     refused = [one.refused for one in candidates if one.refused and not set(one.names) <= set(compose)]
     return Servers(
         needs={need: needs[need] for need in _CLIENTS if need in needs},
         images={room_of_image(image): image for image in reversed([*runners.images(project)])}
         | {need: image for one in reversed(candidates) for need, (_, image) in one.images.items()},
-        compose=compose,
+        compose=compose if complete or not chosen.names else (*compose, own),
         missing=bool(needs) and not complete,
         refused=tuple(dict.fromkeys(refused)),
         others=next((one.others for one in complete or candidates if one.others), ()),
-        own=_BESIDE if (project.root / TEST_FILE).is_file() else TEST_FILE,
+        own=own,
         chosen=chosen,
         offered={port: key for one in candidates for port, key in one.offered.items()},
         unknown={need: (one.name, *one.unknown[need]) for one in reversed(candidates) for need in one.unknown},
@@ -185,7 +187,7 @@ def with_databases(found: Servers, databases: Sequence[str]) -> Servers:
     wanted = tuple(db for db in databases if db not in chosen.makes)
     if not wanted or "postgres" not in found.needs:
         return found
-    if not chosen.names:
+    if "postgres" not in chosen.images:
         return replace(found, beside=wanted)
     if chosen.is_of_tests:  # it stays as it is
         return found
@@ -195,21 +197,27 @@ def with_databases(found: Servers, databases: Sequence[str]) -> Servers:
 
 def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
     """Compose a file with the servers, without volumes. `logins` are those that are fixed in the program."""
+    lines = _head(found)
     if found.over:
-        text = f"# Laid over {found.chosen.name} for the tests, which want this database.\nservices:\n  {found.over}:\n"
         given = [] if found.beside else ["    environment:", *_given(logins["postgres"])]
-        return text + "\n".join([*given, *_granted(found), *_script(found), ""])
-    lines = [
-        "# The servers of the tests, with or without Docker: testbay's embedded engine reads this file, too.",
-        "services:",
-    ]
-    for need in found.needs:
+        lines += [f"  {found.over}:", *given, *_granted(found)]
+    for need in (need for need in found.needs if need not in found.chosen.images):
         name = found.name(need)
-        lines += [f"  {name}:", f"    image: {found.images.get(need) or _IMAGES[name]}"]
+        is_taken = any(name == key for _, key, _ in found.unknown.values())
+        lines += [f"  {name}{'-tests' * is_taken}:", f"    image: {found.images.get(need) or _IMAGES[name]}"]
         lines += ["    environment:", *_login(logins.get(need)), f"      {_SORTING}"] if need == "postgres" else []
         lines += _granted(found) if need == "postgres" else []
         lines += ["    command: -js"] if need == "nats" else []
     return "\n".join([*lines, *_script(found)]) + "\n"
+
+
+def _head(found: Servers) -> list[str]:
+    if found.over:
+        return [f"# Laid over {found.chosen.name} for the tests, which want this database.", "services:"]
+    if found.chosen.names:
+        return [f"# Laid over {found.chosen.name} for the tests, with the servers that it lacks.", "services:"]
+    about = "# The servers of the tests, with or without Docker: testbay's embedded engine reads this file, too."
+    return [about, "services:"]
 
 
 def _granted(found: Servers) -> list[str]:

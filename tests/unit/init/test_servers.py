@@ -6,13 +6,17 @@ from testbay.init.project import Project
 
 
 def test_servers_are_found_by_image_and_by_client(project: Project) -> None:
-    """An exporter of a server is none; where each was seen is said; no file has both."""
+    """An exporter of a server is none; where each was seen is said; a file of init's adds what the project's lacks."""
     compose = "services:\n  db: {image: '${PG:-postgres:15}'}\n  x: {image: postgres-exporter}\n"
 
     found = servers.servers(add(project, {"compose.yaml": compose, "requirements.txt": "celery[redis]\n"}), {})
 
     assert found.needs == {"postgres": "compose.yaml: db (postgres:15)", "dragonfly": "requirements.txt: celery"}
-    assert (found.images, found.compose, found.missing) == ({"postgres": "postgres:15"}, (), True)
+    assert (found.images, found.compose) == ({"postgres": "postgres:15"}, ("compose.yaml", "docker-compose.test.yml"))
+    assert servers.compose_text(found, {}) == (
+        "# Laid over compose.yaml for the tests, with the servers that it lacks.\n"
+        "services:\n  redis:\n    image: redis:8\n"
+    )
 
 
 INI = "[database{0}]\nhost = localhost\nport = 5432\nuser = me\nname = shop{0}\n\n"

@@ -66,6 +66,21 @@ def test_a_dockerfile_is_read_with_its_stages_arguments_and_copies(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("line", "is_told"),
+    [
+        ("mkdir -p /x && chmod 700 /x", False),
+        ("chmod +x /x; true", False),
+        ("echo 'ALTER SYSTEM SET work_mem = 1' >> /docker-entrypoint-initdb.d/a.sql", True),
+        ("chmod +x /x && apt-get install -y x", True),
+        ("echo x | tee /etc/x", True),
+    ],
+)
+def test_a_command_that_may_change_the_server_is_told(tmp_path: Path, line: str, *, is_told: bool) -> None:
+    """Embedded runs none of them; `echo` into a file is a setting."""
+    assert bool(built(tmp_path, f"FROM postgres:16\nRUN {line}").left_out) is is_told
+
+
+@pytest.mark.parametrize(
     "text", ["", "FROM", "RUN x\\", "FROM a AS a", "FROM b AS a\nFROM a AS b", "COPY\nFROM x\nCOPY"]
 )
 def test_a_dockerfile_that_says_nothing_stops_nothing(tmp_path: Path, text: str) -> None:

@@ -25,7 +25,7 @@ from testbay.manifest.compose.recognition import DRAGONFLY, room_of_image
 _HEREDOC = re.compile(r"<<-?[\"']?(\w+)")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
 _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+as\s+(\S+))?\s*", re.IGNORECASE)
-_HARMLESS = re.compile(r"(chmod|chown|mkdir|echo|true)\b")
+_HARMLESS = re.compile(r"\s*(?:(?:chmod|chown|mkdir|echo|true)\b[^>&|;]*(?:&&|;|$)\s*)+")
 _WILD = re.compile(r"[*?\[]")
 _MOST_FILES = 10_000
 _MOST_STAGES = 200
@@ -170,7 +170,7 @@ class _Layers:
                 self._copied += copied
             case "COPY" | "ADD":
                 self._left_out.append(f"{name} {body}"[:60])
-            case "RUN" if not _HARMLESS.match(body):
+            case "RUN" if not _HARMLESS.fullmatch(body):
                 self._left_out.append(f"{name} {body}"[:60])
 
     def _with_variables(self, text: str) -> str:
