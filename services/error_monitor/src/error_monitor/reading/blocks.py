@@ -12,17 +12,23 @@ STREAM = "\x00block"
 
 def begins(text: str) -> bool:
     """Return whether a line begins such a record."""
-    return text == "{" or (text.startswith("<") and markup.begins(text) is not None)
+    if text[:1] == "{":
+        return text == "{" or (text.startswith('{"') and text.rstrip().endswith(","))
+    return text.startswith("<") and markup.begins(text) is not None
 
 
 def goes_on(block: str, text: str) -> bool:
-    """Return whether a line may stand inside: an object's fields are indented."""
-    return not block.startswith("{") or text[:1] in (" ", "\t", "}") or not text
+    """Return whether a line may stand inside: an object's fields are indented, or begin with a quote."""
+    if not block.startswith("{"):
+        return True
+    return not text or text[0] in " \t}" or (text[0] == '"' and block.startswith('{"'))
 
 
 def ended(block: str, text: str) -> bool:
     """Return whether a line is the last one."""
-    return text.rstrip() == "}" if block.startswith("{") else markup.ends(markup.begins(block) or "", text)
+    if block.startswith("{"):
+        return text.rstrip() == "}" or (block.startswith('{"') and text.rstrip().endswith("}"))
+    return markup.ends(markup.begins(block) or "", text)
 
 
 def read(line: Line) -> bool:

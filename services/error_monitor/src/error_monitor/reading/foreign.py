@@ -39,7 +39,7 @@ GENERATED = ("Unknown Source", "Native Method")
 GO_CALL = re.compile(r"(?P<function>[\w./*()-]+)\((?:0x|\.\.\.|\{|\)).*$|(?P<plain>[\w./*()-]+?)(?:\(\))?$")
 GIN = re.compile(r"\[Recovery\] .*panic recovered:$")
 GIN_PLACE = re.compile(r"(?P<file>/\S+\.go):(?P<line>\d+) \(0x[0-9a-f]+\)$")
-GO_PLACE = re.compile(r"\t(?P<file>/\S+\.go):(?P<line>\d+)")
+GO_PLACE = re.compile(r"(?:\t|\s{4,8})(?P<file>/\S+\.go):(?P<line>\d+)")
 RUST_CALL = re.compile(r"\s+\d+: +(?:0x[\da-f]+ - )?(?P<function>[\w:<>{}$., &*]+?)(?:::h[\da-f]{16})?$")
 RUST_PLACE = re.compile(r"\s+at (?P<file>\S+\.rs):(?P<line>\d+)(?::\d+)?\s*$")
 STACK = re.compile(
@@ -49,7 +49,8 @@ STACK = re.compile(
 MORE = re.compile(
     r"\s+at |\s+(?:\.\.\. \d+|Suppressed:|---)|Caused by:|goroutine \d+|\t|created by |\[signal |note: |\S+\.rb:\d+:in "
     r"|[\w$.*/<> ]*@\w+://|\[native code\]$|runtime stack:|runtime\.|r\w\w? +0x|PC=0x|\.\.\.additional frames"
-    r"|[Ss]tack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$|#\d+\s"
+    r"|\S+\.(?:erb|haml|slim|rake|ru):\d+:in "
+    r"|\s+/\S+\.(?:go|s):\d+ |[Ss]tack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$|#\d+\s"
 )
 CAUSES = ("Caused by: ", "[cause]: ", "cause: ", "---> ")
 INNER_ENDS = "--- End of inner exception"

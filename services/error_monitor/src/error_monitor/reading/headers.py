@@ -16,7 +16,7 @@ WORDS = "|".join(
 TIME = (
     rf"(?:\d{{4}}[-/.]\d\d[-/.]\d\d(?:[T _]|, )\d\d:\d\d:\d\d(?:[.,:]\d{{1,9}})?(?: ?{ZONE})?"
     r"|\d{8}[T ]\d\d:?\d\d:?\d\d(?:[.,]\d{1,9})?Z?"
-    rf"|(?:\d{{10}}(?:\.\d{{1,9}})?|\d{{13}})(?= \[?(?:{WORDS})\b)"
+    rf"|(?:\d{{10}}(?:\.\d{{1,9}})?|\d{{13}}|\d\.\d{{4,18}}e\+\d\d)(?=\s+\[?(?:{WORDS})\b)"
     r"|(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d(?:[.,]\d+)?(?: (?:UTC|GMT|[+-]\d{4}))?"
     r"|\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?"
     rf"(?: (?:[+-]\d{{4}}|(?!(?:{WORDS})\b)[A-Z][\w/+-]+))?"
@@ -173,7 +173,7 @@ def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
             return _made(level, text, at, stamp[1], before=text[end : found.start()])
     if head := (heads.numbered(text, end) or heads.behind(text, end)):
         return _made(head.level, text, head.end, stamp[1], before=text[end : head.end])
-    at = end + (text[end : end + 2] == ": ")
+    at = end + (text[end : end + 2] == ": ") + 2 * text.startswith(" | ", end)
     at += text[at : at + 1] in (" ", "\t")
     at += text[at : at + 1] == " " != text[at + 1 : at + 2]  # two spaces are a separator, more an indent
     return Header(None, text[at:], time=stamp[1])

@@ -40,7 +40,7 @@ class Joiner:
 
     def feed(self, line: Line, header: Header | None) -> list[Open]:
         """Take one line; the records that it ended."""
-        if header is not None and not (header.time or line.stamped) and self._below(line, header):
+        if header is not None and not header.time and (self._named(line) or self._below(line, header)):
             header = None
         if header is not None:
             if not repeated.continues(self.open, line, goes_on):
@@ -128,8 +128,14 @@ class Joiner:
             record.traceback, record.phase = True, "stack"
         return record
 
+    def _named(self, line: Line) -> bool:
+        """Return whether a line names the exception of the open traceback: PostgreSQL's begins as a record does."""
+        return bool(self.open and self.open.phase == "frames" and words.BARE.match(line.text))
+
     def _below(self, line: Line, header: Header) -> bool:
         """Return whether a line has a level but no time, below a record of a stream whose records have times."""
+        if line.stamped:
+            return False
         if header.level not in ALARMING:
             self.timeless = self.timeless or header.message != line.text
             return False
@@ -322,11 +328,20 @@ class Joiner:
         """The first line of a traceback, or of a stack that is no exception."""
         self.head = []
         if begins := tracebacks.opening(line.text):
-            if calm:
+            header = self._announcement(line)
+            if calm and not header:
                 self.bare = min(self.bare + 1, HABIT)
-            self._open(Open(level=None, phase=begins, traceback=True, stamped=line.stamped), line)
+            self._open(Open(level=None, phase=begins, header=header, traceback=True, stamped=line.stamped), line)
         elif line.text.startswith("Stack ("):
             self.stack = True
+
+    def _announcement(self, line: Line) -> Header | None:
+        """The line above a traceback that announces it: with a colon, or as CherryPy does."""
+        above = self.above[0] if len(self.above) == 1 else None
+        if above is None or not words.announces(above.text, stamped=above.stamped and line.time is None):
+            return None
+        self.head = self.above
+        return Header(None, above.text)
 
     def _cut(self, line: Line) -> None:
         """A frame without a beginning: the window cut it off. Below `Stack` it belongs to no exception."""

@@ -22,6 +22,8 @@ RUBY = re.compile(
     r"(?P<file>\S+\.rb):(?P<line>\d+):in [`'](?P<function>[^']+)': (?P<message>.*) \((?P<type>[A-Z][\w:]*)\)$"
 )
 """What ends a program."""
+RUBY_BROKEN = re.compile(r"(?:[A-Z]\w*::)*[A-Z]\w*(?:Error|Exception) \((?!.*\):$)")
+"""A message of several lines, as Rails logs it: Ruby puts below it what may have been meant."""
 RUBY_TYPE = re.compile(r"(?:[A-Z]\w*::)*[A-Z]\w*")
 RUBY_SAID = re.compile(r"(?:^|\s)(?P<type>(?:[A-Z]\w*::)*[A-Z]\w*(?<=[a-z\d])): (?P<message>.*)$")
 """Above the calls, as Sidekiq logs it."""
@@ -37,12 +39,13 @@ LIBRARY = re.compile(
     r"|^(?:elixir|stdlib|kernel|logger|mix|ecto|phoenix|plug|cowboy|ranch|bandit|oban|postgrex|db_connection)(?:_\w+)?$"
     r"|^(?:System|Microsoft|Npgsql)\."
 )
+SAID_LINES = 12
 STACK = re.compile(rf"\S+\.rb:\d+:in [`']|\s+from \S+:\d+:in |{ELIXIR_CALL.pattern}")
 
 
 def begins(text: str) -> bool:
     """Return whether a line names an exception of Ruby, whose stack may follow."""
-    return rails(text) == 0 or bool(RUBY.match(text))
+    return rails(text) == 0 or bool(RUBY.match(text) or RUBY_BROKEN.match(text))
 
 
 def rails(text: str) -> int | None:
@@ -101,6 +104,7 @@ def _ruby(lines: Sequence[str]) -> Failure | None:
     if found := RUBY.match(lines[0]):
         frames = _ruby_frames([lines[0].partition(": ")[0], *lines[1:]])
         return Failure(type=found["type"], message=found["message"], frames=frames)
+    lines = _closed(lines)
     at = rails(lines[0])
     frames = _ruby_frames(lines if RUBY_CALL.match(lines[0]) else lines[1:])
     if at is None or not frames:
@@ -111,6 +115,14 @@ def _ruby(lines: Sequence[str]) -> Failure | None:
         return Failure(type=said["type"], message=said["message"], frames=frames)
     kind, _, message = lines[0][at:].partition(" (")
     return Failure(type=kind, message=message.removesuffix("):"), frames=frames)
+
+
+def _closed(lines: Sequence[str]) -> Sequence[str]:
+    """Lines whose first one holds the whole message."""
+    if not RUBY_BROKEN.match(lines[0]):
+        return lines
+    end = next((at for at, text in enumerate(lines[:SAID_LINES]) if text.endswith("):")), 0)
+    return ["\n".join(lines[: end + 1]), *lines[end + 1 :]]
 
 
 def _ruby_frames(lines: Sequence[str]) -> tuple[Frame, ...]:

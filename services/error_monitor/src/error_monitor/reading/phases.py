@@ -12,8 +12,8 @@ from error_monitor.reading.line import Line
 OPENER = re.compile(
     r"Exception in thread |Exception ignored |Exception ignored in|(?:Task|Future) exception was never retrieved"
     r"|Exception in callback |Error in atexit|Exception in ASGI application|Un(?:handled|caught|expected) exception"
-    r"|Process [\w.:-]+:$|--- Logging error ---|exception calling callback|Error in sys\.excepthook"
-    r"|Exception in worker process"
+    r"|Process [\w.:-]+:$|--- Logging error(?: in Loguru Handler #\d+)? ---|exception calling callback"
+    r"|Error in sys\.excepthook|Exception in worker process"
 )
 """What Python and its servers print before a traceback, without a level."""
 CREATED = re.compile(r"(?:source_traceback|Object created|Task was created)[^(]*\(most recent call last\)")
@@ -117,7 +117,8 @@ def _beyond(record: Open, line: Line) -> bool:
 def _frames(record: Open, line: Line) -> bool:
     """Below `Traceback`: indented lines, then the exception at the margin."""
     text = _inside(record, line)
-    if text[0] in " \t>":
+    is_source = tracebacks.flat(record.lines[-1].text) and not (tracebacks.typed(text) or tracebacks.opening(text))
+    if text[0] in " \t>" or tracebacks.flat(text) or is_source:
         return record.add(line)
     if tracebacks.opening(line.text):
         return False
@@ -150,7 +151,8 @@ def _boxed(record: Open, line: Line) -> bool:
 def _named(record: Open, line: Line) -> bool:
     """Below a bare `Type: message`, which may have a few more lines: only a stack makes it an event."""
     is_far = record.phase == "named" and len(record.lines) > 1
-    is_frame = foreign.framed(line.text) if is_far else foreign.STACK.match(line.text)
+    is_called = foreign.framed(line.text) or languages.RUBY_CALL.match(line.text)
+    is_frame = is_called if is_far else foreign.STACK.match(line.text)
     if not (is_frame or frames.framed(line.text)):
         goes_on = record.phase == "named" and len(record.lines) < _SAID_LINES
         return goes_on and not _begins(record, line) and record.add(line)
@@ -228,6 +230,8 @@ def _message(record: Open, line: Line) -> bool:
         return record.add(line)
     if tracebacks.CHAIN.match(text):
         return record.enter("between", line)
+    if record.lines[-1].text == tracebacks.LOGURU_ENDS:
+        return False
     begins = tracebacks.opening(text) or OPENER.match(text) or foreign.PANIC.match(text)
     is_over = (record.blanks and not record.headered) or begins or _foreign(record, line)
     return not is_over and record.add(line)

@@ -83,6 +83,11 @@ PREFIXES = (
     ),
     _row("a tag, glued to fields that name themselves", "[", r"\[\w{1,20}\](?=(?:time|ts|level|lvl)=|\{\")"),
     _row("Ray", "(", r"\((?:(?P<service>[\w.]+) )?pid=(?P<worker>\d+)(?:, ip=[\w.:]+)?\)(?: |$)"),
+    _row(
+        "cf logs",
+        DIGITS,
+        rf"(?P<time>{ISO}) \[(?P<service>[A-Z]+(?:/[A-Z\d]+)*)\] \[?(?P<stream>OUT|ERR)\]?(?: |$)",
+    ),
     _row("aws logs tail", DIGITS, rf"(?P<time>{ISO})[ \t](?P<service>[\w.$\[\]-]+(?:/[\w.$\[\]-]+){{2,}})(?: |$)"),
     _row(
         "Fly.io",
@@ -99,6 +104,12 @@ PREFIXES = (
         "[",
         r"\[\d+\] (?P<service>[\w.*-]+): \[\[?(?P<time>[\d.]+)(?:, \{.*?\}\])?, \{\"log\"=>(?P<quote>\")",
     ),
+    _row(
+        "CherryPy, of a request",
+        "[",
+        r"\[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d)\] [A-Z.]{3,20} (?=Traceback \(most recent)",
+    ),
+    _row("the name of the output, in bars", "|", r"\| (?P<stream>std(?:out|err)) \|(?: |$)"),
     _row("torchrun", "[", r"\[(?P<worker>rank\d+)\]: ?"),
     _row("BuildKit", "#", r"#\d+ (?:\d+\.\d{3} |(?=ERROR: ))"),
     _row("Next.js", " \u2a2f", " ?\u2a2f "),

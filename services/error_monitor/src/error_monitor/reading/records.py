@@ -283,7 +283,7 @@ def _exception(flat: Mapping[str, Any], line: Line) -> str | Failure | None:
         return printed if "Traceback (" in printed or not kind else f"{printed.rstrip()}\n{kind}: {said}"
     if failure := next(filter(None, map(failure_of, values)), None):
         return failure
-    texts = [value for value in values if isinstance(value, str)]
+    texts = [text for value in values if isinstance(text := _joined(value), str)]
     if whole := next(filter(foreign.whole, texts), None):
         return whole
     calls = next((found for text in texts if (found := foreign.read(text.split("\n")))), None)
@@ -293,6 +293,13 @@ def _exception(flat: Mapping[str, Any], line: Line) -> str | Failure | None:
         text, line.text = line.text[begins.start() :], line.text[: begins.start()].rstrip()
         return text
     return failure_of({"type": kind, "message": said})
+
+
+def _joined(value: Any) -> Any:
+    """A stack that is a list of its lines, without their indents, as one text: Elasticsearch's."""
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return "\n".join(f"\t{item}" if item.startswith("at ") else item for item in value)
+    return value
 
 
 def _traceback(value: Any) -> str | None:

@@ -14,6 +14,9 @@ BELOW = re.compile(r"\s|\[SQL: |\[parameters: |\(Background on this error |DETAI
 """What may stand below `Type: message` where the next line of the same logger may as well be another record."""
 FINE = re.compile(r":\d\d[.,]\d{3}")
 """A time so exact that two lines which share it are of one call."""
+EXACT = re.compile(r"[.,]\d{6}")
+ERLANG = re.compile(r"<\d+\.\d+\.\d+> ")
+"""The process that writes; since OTP 21 its loggers may put the head before each line of a message."""
 CALLED = "Traceback (most recent call last):"
 REPORTERS = ("AndroidRuntime", "DEBUG", "libc")
 """Android's, of what has ended a process."""
@@ -65,7 +68,7 @@ def same_call(record: Open, line: Line, header: Header, *, starts: bool) -> bool
     begins = BEGINS.search(line.text) if starts else None
     if begins is None or above.time is None or above.time != header.time or len(record.lines) != 1:
         return False
-    if not record.lines[0].text.startswith(line.text[: len(line.text) - len(header.message)]):
+    if not record.lines[0].text.startswith(line.text[: len(line.text) - len(header.message)].rstrip(" ")):
         return False
     record.call = line.text[: begins.start()]
     record.traceback, record.phase = True, "group" if "Group" in begins[0] else "frames"
@@ -75,6 +78,9 @@ def same_call(record: Open, line: Line, header: Header, *, starts: bool) -> bool
 def _rest(record: Open, line: Line, header: Header) -> str | None:
     """The text behind the head that a line has in common with the first one, where it goes on with its message."""
     first, text = record.lines[0].text, line.text
+    if said := ERLANG.match(header.message):
+        is_one = record.header and record.header.message.startswith(said[0]) and record.header.time == header.time
+        return header.message[said.end() :] if is_one and EXACT.search(header.time or "") else None
     if foreign.STACK.match(header.message) or (record.header and _announced(record, record.header, header)):
         return text if header.alone else header.message
     if "  " not in text:

@@ -29,6 +29,8 @@ MOMENT = re.compile(
     rf"(?: ?(?P<zone>{ZONE})(?![\w:]))?(?: (?P<after>\d{{4}})(?![\w:.]))?"
 )
 EPOCH = re.compile(r"\d{10}(?:\.\d+)?$|\d{13}(?:\.\d+)?$|\d{16}$|\d{19}$")
+FLOAT = re.compile(r"1\.\d+e\+0?9$")
+"""zap prints its seconds so."""
 SECONDS = re.compile(r"[\[=(]\"?(\d{10}(?:\.\d{1,9})?|\d{13})\"?(?=[\])\s]|$)")
 HEAD_CHARS, FAR = 160, 60
 SPOKEN = re.compile(
@@ -43,9 +45,11 @@ def iso(printed: str | None) -> str | None:
         return None
     printed = printed.strip()
     try:
-        if EPOCH.match(printed):
+        if FLOAT.match(printed):
+            found: datetime | None = datetime.fromtimestamp(float(printed), UTC)
+        elif EPOCH.match(printed):
             whole = printed.partition(".")[0]
-            found: datetime | None = datetime.fromtimestamp(float(printed) / 10 ** (len(whole) - 10), UTC)
+            found = datetime.fromtimestamp(float(printed) / 10 ** (len(whole) - 10), UTC)
         else:
             said = MOMENT.search(printed)
             found = _moment(said) if said else None

@@ -34,7 +34,8 @@ BOX_TOPS = "╭┌"
 BOX_DRAWN = frozenset("╭│╰┌└")
 BOX_INSIDE = frozenset(BOX_CHARS) - set(BOX_ENDS)
 BELOW_ALL = ("Call stack:", "Stack (most recent call last):")
-NOT_MESSAGE = (*BELOW_ALL, "[NOTE] ")
+LOGURU_ENDS = "--- End of logging error ---"
+NOT_MESSAGE = (*BELOW_ALL, "[NOTE] ", LOGURU_ENDS)
 FOREIGN = re.compile(
     r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib(?:64)?[/\\]python\d[\d.]*[/\\]|^<|[/\\]Python3\d*[/\\]Lib[/\\]",
     re.IGNORECASE,
@@ -78,6 +79,17 @@ def failure_line(text: str) -> bool:
     """Return whether a line is `Type: message` or a bare type, as it stands below the frames."""
     found = FAILURE.match(text)
     return found is not None and (found["message"] is not None or bool(TYPELIKE.match(found["type"])))
+
+
+def typed(text: str) -> bool:
+    """Return whether a line begins with what looks like the name of an exception."""
+    found = FAILURE.match(text)
+    return found is not None and bool(TYPELIKE.match(found["type"]))
+
+
+def flat(text: str) -> bool:
+    """Return whether a line is a frame whose indent a collector has taken off; the next one is its source."""
+    return text.startswith('File "') and bool(FRAME.match(text))
 
 
 def frame(file: str, function: str | None, line: int | None, code: str | None = None) -> Frame:
@@ -149,20 +161,20 @@ def _plain(lines: Sequence[str]) -> Failure | None:
     frames: list[Frame] = []
     source = None
     for at, text in enumerate(lines):
-        if not text or text[0] in " \t>":
+        if not text or text[0] in " \t>" or flat(text):
             if "File " in text and (found := FRAME.match(text)):
                 if found["function"] is None:
                     source = found["file"]
                 else:
                     frames.append(frame(found["file"], found["function"], int(found["line"]), _code(lines, at)))
-        elif found := FAILURE.match(text):
+        elif found := (FAILURE.match(text) if typed(text) or not flat(lines[at - 1]) else None):
             return Failure(
                 type=found["type"],
                 message=_message(found["message"] or "", lines[at + 1 :]),
                 frames=tuple(frames),
                 source=source,
             )
-        elif not frames:
+        elif not frames and not flat(lines[at - 1]):
             break
     return Failure(frames=tuple(frames), source=source) if frames or source else None
 

@@ -48,8 +48,16 @@ THROWN = re.compile(
     r"(?:\(line \d+ of \S+\)|[ (]\S+\.\w+:\d+\)?| on line \d+)\.?$"
 )
 """An exception with its place, in one line."""
+TROUBLE = re.compile(r"(?i:\b(?:error|exception|failure|failed|crash\w*)\b)")
+CHERRYPY = re.compile(r"(?:ENGINE|HTTP|TOOLS(?:\.\w+)?)(?: |$)")
+"""The part of CherryPy that writes, behind the time; without a level."""
 LABEL = re.compile(r"[\w-]{1,30}: ")
 """How a library's own words begin, below the record that quotes them: `ERROR: relation "x" does not exist`."""
+
+
+def announces(text: str, *, stamped: bool) -> bool:
+    """Return whether the line above a traceback belongs to it; `stamped`: only it has a time."""
+    return (text.endswith(":") and bool(TROUBLE.search(text))) or (stamped and bool(CHERRYPY.match(text)))
 
 
 def may_tell(text: str) -> bool:
