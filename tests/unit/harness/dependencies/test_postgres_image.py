@@ -246,6 +246,20 @@ def test_a_script_may_be_a_single_mount_or_a_config(tmp_path: Path) -> None:
     )
 
 
+def test_a_folder_in_the_place_of_a_script_is_refused(tmp_path: Path) -> None:
+    """Its files look as if the image ran them, and it ends at the folder."""
+    asked = service(volumes=(mounted(tmp_path, f"{image.INIT_FOLDER}/init.sql"),))
+
+    with pytest.raises(ManifestError) as refused:
+        image.config_of(asked)
+
+    assert str(refused.value) == (
+        f"service 'db': {tmp_path} is a folder, and /docker-entrypoint-initdb.d/init.sql a script\n"
+        "  why:      the image's psql cannot read a folder, and the container ends\n"
+        "  do:       mount the folder at /docker-entrypoint-initdb.d, or one of its files at init.sql there"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "environment", "words"),
     [

@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import container
@@ -152,7 +152,20 @@ def _worth_saying(name: str) -> bool:
 
 
 def _scripts(service: ComposeService) -> tuple[tuple[Script, ...], tuple[str, ...]]:
-    """The scripts that the image runs once, in its order; it ignores all other files of the folder."""
+    """The scripts that the image runs once, in its order; it ignores all other files of the folder.
+
+    Raises:
+        ManifestError: A folder is mounted in the place of a script.
+    """
+    for volume in (*service.built.copied, *service.volumes):
+        at = PurePosixPath(volume.target)
+        is_script = str(at.parent) == INIT_FOLDER and at.name.endswith(_SCRIPT_ENDINGS)
+        if is_script and volume.type == "bind" and Path(volume.source).is_dir():
+            raise ManifestError(
+                f"service {service.key!r}: {volume.source} is a folder, and {at} a script",
+                why="the image's psql cannot read a folder, and the container ends",
+                todo=f"mount the folder at {INIT_FOLDER}, or one of its files at {at.name} there",
+            )
     entries = container.entries(service, INIT_FOLDER)
     by_code_point = "alpine" in service.tag
     found = {name: entries[name] for name in sorted(entries, key=None if by_code_point else _as_english)}
