@@ -16,6 +16,11 @@ for db in reports archive; do
   psql -U "$POSTGRES_USER" -d "$POSTGRES_DB" -qc "CREATE DATABASE $db"
 done
 """
+CONFIGURES = """set -e
+sed -i 's/^#work_mem.*/work_mem = 7MB/' "$PGDATA/postgresql.conf"
+echo "max_connections = 44
+shared_preload_libraries = 'no_such_library'" >> "$PGDATA/postgresql.conf"
+"""
 
 
 def project(guest: Guest, need: str, compose: str, test: str, **more: str) -> None:
@@ -37,6 +42,8 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
     assert {"archive", "reports"} < names
     assert postgres.execute("SELECT name FROM audit.event").fetchall() == [("first",)]
     assert postgres.execute("SELECT * FROM a, b, c, who").fetchall() == [(1, 2, 3, "ann")]
+    assert postgres.execute("SHOW work_mem").fetchone() == ("7MB",)
+    assert postgres.execute("SHOW max_connections").fetchone() == ("44",)
     assert postgres.execute("SELECT * FROM teams").fetchall() == [("red",), ("blue",)]
 """
     more = "    volumes: ['./init:/docker-entrypoint-initdb.d:ro', './more:/srv/more']\n"
@@ -53,6 +60,7 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
     # What a script exports the next one has, and the entrypoint's own function, array and variable are there.
     scripts |= {
         "init/06.sh": "export TEAM=blue${POSTGRES_INITDB_ARGS?}\ndocker_process_sql -c 'CREATE TABLE teams (t text)'\n",
+        "init/08.sh": CONFIGURES,
         "init/07.sh": "\"${psql[@]}\" -q <<<\"INSERT INTO teams VALUES ('red'), ('$TEAM')\"\n",
     }
     scripts |= {"init/sub/b.sql": "CREATE TABLE b (b int);\n", "init/sub/c.sql": "SELECT 3 AS c INTO c;\n"}

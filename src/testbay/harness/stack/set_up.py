@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.postgres import image, mounts, programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.engines import sandbox
+from testbay.harness.stack import serverconf
 from testbay.harness.stack.migrations import complaints
 from testbay.harness.stack.migrations.command import await_end
 from testbay.harness.stack.stack import Stack
@@ -57,7 +58,8 @@ def set_up(stack: Stack, voice: Voice) -> None:
             file = _plain(script, folder, named)
         except (OSError, EOFError, lzma.LZMAError) as error:
             raise _failed(script, f"it cannot be read: {error}", "") from None
-        _run(stack, script, file, service.environment, named)
+        with serverconf.lent(stack, folder) if script.name.endswith(".sh") else nullcontext():
+            _run(stack, script, file, service.environment, named)
     shutil.rmtree(folder, ignore_errors=True)
 
 

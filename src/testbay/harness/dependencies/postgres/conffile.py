@@ -25,6 +25,12 @@ def settings(service: ComposeService, config_file: str) -> tuple[tuple[Setting, 
     return tuple((name, value) for name, value in found if not name.startswith("include")), tuple(notes)
 
 
+def assigned(text: str) -> list[Setting]:
+    """The settings of a file's text, in their order, without what it includes."""
+    found = (_SETTING.fullmatch(line) for line in text.splitlines())
+    return [(match[1].lower(), _unquoted(match[2])) for match in found if match is not None and match[2] is not None]
+
+
 def _lines(service: ComposeService, named: str, text: str, read: set[str]) -> Iterator[Setting]:
     """Yield the settings of a file and of those that it includes, each once; an include not mounted stays one."""
     for line in text.splitlines():

@@ -71,7 +71,7 @@ class PostgresConfig:
     @property
     def carried(self) -> list[tuple[str, str]]:
         """The settings that mean the same outside of a container."""
-        return [(name, value) for name, value in self.settings if _carried(name, value)]
+        return [(name, value) for name, value in self.settings if is_carried(name, value)]
 
 
 def config_of(service: ComposeService) -> PostgresConfig:
@@ -89,7 +89,7 @@ def config_of(service: ComposeService) -> PostgresConfig:
     locale, icu = _locale(service, asked)
     scripts, passed_over = _scripts(service)
     dropped = [
-        (name, value) for name, value in settings if not _carried(name, value) and (name, value) != ("ssl", "off")
+        (name, value) for name, value in settings if not is_carried(name, value) and (name, value) != ("ssl", "off")
     ]
     container_s = [f"{name} = {value}" for name, value in dropped if _worth_saying(name)]
     left_out = f"service {service.key!r}: embedded leaves out the container's own settings {', '.join(container_s)}"
@@ -142,7 +142,8 @@ def _assigned(text: str) -> Iterator[tuple[str, str]]:
         yield name.strip().replace("-", "_").lower(), value
 
 
-def _carried(name: str, value: str) -> bool:
+def is_carried(name: str, value: str) -> bool:
+    """Return whether a setting means the same outside of a container."""
     return bool(name) and not _CONTAINER_ONLY.fullmatch(name) and not value.startswith("/")
 
 

@@ -5,11 +5,12 @@ import hashlib
 import hmac
 import re
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from testbay import process
 from testbay.harness.dependencies.endpoint import Server
-from testbay.harness.dependencies.postgres import image, programs
+from testbay.harness.dependencies.postgres import conffile, image, programs
 from testbay.harness.dependencies.postgres.collation import order
 from testbay.harness.dependencies.postgres.server import DEFAULT_PORT, NAME, quoted
 from testbay.harness.plans import PORT, Preparation, ProcessPlan, process_plan
@@ -87,15 +88,19 @@ def _zone(service: ComposeService, server: Server) -> list[str]:
 
 
 def _flags(config: image.PostgresConfig, server: Server) -> list[str]:
-    """The settings of the compose file, without libraries that this server lacks: they would keep it from starting."""
-    flags = []
-    for name, value in config.carried:
+    return [word for name, value in usable(config.settings, server) for word in ("-c", f"{name}={value}")]
+
+
+def usable(settings: Iterable[conffile.Setting], server: Server) -> list[conffile.Setting]:
+    """The settings that mean the same here, without libraries that this server lacks: it would not start with them."""
+    found = []
+    for name, value in settings:
         if name == _PRELOADED:
             there = (library for library in _libraries(value) if programs.has_library(server, library))
-            flags += ["-c", f"{name}={','.join(there)}"]
-        else:
-            flags += ["-c", f"{name}={value}"]
-    return flags
+            found.append((name, ",".join(there)))
+        elif image.is_carried(name, value):
+            found.append((name, value))
+    return found
 
 
 def _libraries(value: str) -> list[str]:
