@@ -177,6 +177,7 @@ def test_a_ready_server_answered_for_jetstream(listen: Listen) -> None:
     [
         (b'"jetstream": false', ()),
         (b'"jetstream": true', (message({"error": {"description": "jetstream not enabled for account"}}),)),
+        (b'"jetstream": true', (message({"error": {"description": "JetStream not enabled for account"}}),)),
     ],
 )
 def test_a_container_with_its_own_login_may_lack_jetstream(

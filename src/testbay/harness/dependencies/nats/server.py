@@ -168,7 +168,7 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
         if endpoint.shared and not session.info.get("jetstream"):
             return answer._replace(note=_WITHOUT_JETSTREAM)
         refusal = refusal_of(session.request("$JS.API.INFO", {}))
-        if endpoint.shared and refusal == "jetstream not enabled for account":
+        if endpoint.shared and refusal.lower() == "jetstream not enabled for account":
             return answer._replace(note=_WITHOUT_JETSTREAM)
         if refusal:
             raise OSError(refusal)
