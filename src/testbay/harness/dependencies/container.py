@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -81,6 +81,11 @@ def _unread(service: ComposeService, inside: str, file: Path, why: str) -> Manif
 def port(text: str) -> int:
     """Parse a TCP port; 0 for any other text."""
     return int(text) if text.isdecimal() and int(text) < 65536 else 0
+
+
+def is_loopback(hosts: Iterable[str]) -> bool:
+    """Return whether a server at these addresses is reached from its own container alone; also where there is none."""
+    return all(host.strip().lstrip("-") in ("", "localhost", "127.0.0.1", "::1") for host in hosts)
 
 
 def published_port(service: ComposeService, started: Started) -> int:

@@ -51,7 +51,8 @@ class Reading:
 
     `port` is the one inside the container; `argv` are the settings as words; `set_up` names scripts that run once;
     `named` are mounts that those scripts read; `data` are the folders in which the image keeps its data; `shared`
-    describes what tests share on a shared server; `notes` describe what testbay cannot read.
+    describes what tests share on a shared server; `notes` describe what testbay cannot read. `unreachable` says which
+    setting keeps clients from outside of the container out.
     """
 
     user: str = ""
@@ -64,6 +65,7 @@ class Reading:
     data: tuple[str, ...] = ()
     shared: str = ""
     notes: tuple[str, ...] = ()
+    unreachable: str = ""
 
 
 def check_identity(endpoint: Endpoint, identity: str) -> None:

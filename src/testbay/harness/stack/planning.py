@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from testbay import ports, process
+from testbay.errors import ManifestError
 from testbay.harness import commandline
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
@@ -128,8 +129,12 @@ def _compose_plan(request: Request) -> ComposePlan:
     published: list[Published] = []
     for name, service in request.services.items():
         port, fixed = _port(request, name)
-        container = ROOMS[name].described(service).port
-        published.append({"name": name, "service": service.key, "container": container, "port": port, "fixed": fixed})
+        described = ROOMS[name].described(service)
+        if request.engine == "compose" and described.unreachable:
+            raise _unreachable(service, described.unreachable)
+        published.append(
+            {"name": name, "service": service.key, "container": described.port, "port": port, "fixed": fixed}
+        )
     document = (
         containers.document(request.compose, request.services, request.helpers) if request.engine == "compose" else {}
     )
@@ -141,6 +146,14 @@ def _compose_plan(request: Request) -> ComposePlan:
         "helpers": [one for helper in request.helpers for one in _helper_ports(helper)],
         "env": containers.variables((*request.services.values(), *request.helpers)),
     }
+
+
+def _unreachable(service: ComposeService, setting: str) -> ManifestError:
+    return ManifestError(
+        f"service {service.key!r} lets no client outside of its container in",
+        why=f"it has {setting}",
+        todo="leave that out in a compose file for the tests, or use --engine embedded, whose server does without it",
+    )
 
 
 def _helper_ports(helper: ComposeService) -> Iterator[Published]:

@@ -223,6 +223,48 @@ def test_a_port_published_for_something_else_is_not_taken(ask: Ask, project: Pat
     assert planned(ask('needs = ["nats"]'))["nats"][0] == 4333
 
 
+@pytest.mark.parametrize(
+    ("server", "why"),
+    [
+        ("{image: redis, command: --port 0 --unixsocket /r.sock}", "port 0, which leaves a socket of its container"),
+        ("{image: redis, command: --port 0 --tls-port 6379}", "port 0, which leaves TLS alone"),
+        ("{image: redis, command: --bind 127.0.0.1 -::1}", "bind 127.0.0.1 -::1, which is its own container"),
+        (
+            "{image: postgres, environment: {POSTGRES_PASSWORD: x}, command: -c listen_addresses=localhost}",
+            "listen_addresses = 'localhost', which is its own container",
+        ),
+    ],
+)
+def test_a_container_that_lets_no_client_in_is_refused_at_once(ask: Ask, project: Path, server: str, why: str) -> None:
+    """Compose would start it, and it would never be ready; the embedded server listens all the same."""
+    (project / "docker-compose.test.yml").write_text(f"services: {{q: {server}}}", encoding="utf-8")
+    request = ask(f"needs = ['{'postgres' if 'postgres' in server else 'redis'}']")
+
+    with pytest.raises(ManifestError) as refused:
+        planning.plan(replace(request, engine="compose"), "shop-1", Path("/stacks/shop-1"), Path("/logs"))
+
+    assert planned(request)
+    assert refused.value.what == "service 'q' lets no client outside of its container in"
+    assert refused.value.why == f"it has {why}"
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "{image: redis, command: --bind 0.0.0.0 --tls-port 6380}",
+        "{image: postgres, environment: {POSTGRES_PASSWORD: x}, command: -c ssl=on -c listen_addresses=*}",
+    ],
+)
+def test_a_server_with_tls_beside_its_port_is_taken(ask: Ask, project: Path, server: str) -> None:
+    """A client without TLS gets in as well."""
+    (project / "docker-compose.test.yml").write_text(f"services: {{q: {server}}}", encoding="utf-8")
+    request = ask(f"needs = ['{'postgres' if 'postgres' in server else 'redis'}']")
+
+    made = planning.plan(replace(request, engine="compose"), "shop-1", Path("/stacks/shop-1"), Path("/logs"))
+
+    assert made["compose"]["ports"]
+
+
 def test_a_plan_is_json(ask: Ask) -> None:
     """The guard is told it on one line, and knows who watches."""
     made = planning.plan(ask(REPLAY), "shop-1", Path("/stacks/shop-1"), Path("/logs"))

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from testbay.errors import ManifestError
@@ -58,6 +58,7 @@ class DragonflyConfig:
     user: str
     password: str = field(repr=False)
     port: int
+    unreachable: str
     settings: tuple[Setting, ...] = field(repr=False)
     data: tuple[str, ...]
     notes: tuple[str, ...]
@@ -101,6 +102,7 @@ def config_of(service: ComposeService) -> DragonflyConfig:
         user=user,
         password=password,
         port=_port(service, settings) or container.published_port(service, started) or CONTAINER_PORT,
+        unreachable=_unreachable(dict(settings)),
         settings=tuple(setting for setting in settings if setting[0] != "requirepass"),
         data=_data_folders(service, settings),
         notes=(*started.notes, *notes),
@@ -287,6 +289,15 @@ def _port(service: ComposeService, settings: Sequence[Setting]) -> int:
     names = ("DFLY_port", *(("REDIS_PORT_NUMBER", "VALKEY_PORT_NUMBER") if "bitnami" in service.based_on else ()))
     said = said or next(filter(None, (service.environment.get(name) for name in names)), "")
     return container.port(said)
+
+
+def _unreachable(said: Mapping[str, Sequence[str]]) -> str:
+    if [*said.get("port", ())] == ["0"]:
+        return (
+            "port 0, which leaves TLS alone" if "tls-port" in said else "port 0, which leaves a socket of its container"
+        )
+    hosts = said.get("bind")
+    return f"bind {' '.join(hosts)}, which is its own container" if hosts and container.is_loopback(hosts) else ""
 
 
 def _data_folders(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, ...]:

@@ -150,6 +150,7 @@ def described(service: ComposeService) -> Reading:
         data=config.data,
         shared=SHARED,
         notes=config.notes,
+        unreachable=config.unreachable,
     )
 
 

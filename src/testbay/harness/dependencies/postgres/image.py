@@ -60,6 +60,7 @@ class PostgresConfig:
     further: tuple[str, ...]
     auth: str
     port: int
+    unreachable: str
     locale: str
     icu: bool
     initdb: tuple[str, ...]
@@ -100,6 +101,7 @@ def config_of(service: ComposeService) -> PostgresConfig:
         further=login.further,
         auth=login.auth,
         port=_port(service, settings) or container.published_port(service, started) or CONTAINER_PORT,
+        unreachable=_unreachable(dict(settings)),
         locale=locale,
         icu=icu,
         initdb=tuple(initdb),
@@ -115,6 +117,13 @@ def _port(service: ComposeService, settings: Sequence[tuple[str, str]]) -> int:
     said = service.environment.get("POSTGRESQL_PORT_NUMBER") or service.environment.get("PGPORT", "")
     said = next((value for name, value in reversed(settings) if name == "port"), said)
     return container.port(said)
+
+
+def _unreachable(said: Mapping[str, str]) -> str:
+    hosts = said.get("listen_addresses", "*")
+    return (
+        f"listen_addresses = '{hosts}', which is its own container" if container.is_loopback(hosts.split(",")) else ""
+    )
 
 
 def _flag_settings(words: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -67,6 +67,7 @@ def described(service: ComposeService) -> Reading:
         named=tuple(mounts.named(service, config.scripts).places),
         data=_data_folders(service, config),
         notes=config.notes,
+        unreachable=config.unreachable,
     )
 
 
