@@ -17,7 +17,17 @@ from testbay.manifest.compose.recognition import room_of_image
 _OTHER_CLIENTS = (
     *("mysqlclient", "pymysql", "aiomysql", "asyncmy", "mysql-connector-python", "mariadb", "pyodbc", "pymssql"),
     *("pymongo", "motor", "mongoengine", "beanie", "pika", "aio-pika", "kafka-python", "aiokafka", "confluent-kafka"),
-    *("elasticsearch", "opensearch-py", "pymemcache", "pylibmc", "minio", "qdrant-client", "neo4j", "cassandra-driver"),
+    *(
+        "elasticsearch",
+        "opensearch-py",
+        "pymemcache",
+        "pylibmc",
+        "aiomcache",
+        "minio",
+        "qdrant-client",
+        "neo4j",
+        "cassandra-driver",
+    ),
     *("clickhouse-connect", "clickhouse-driver", "influxdb-client", "oracledb"),
 )
 _CLIENTS = {

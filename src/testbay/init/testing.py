@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from testbay.init.project import Finding, Project
+from testbay.init.project import Finding, Project, Source
 from testbay.init.pythonpath import python_path
 from testbay.init.syntax import last, text_of
 from testbay.init.testfiles import SHOWN, collected, named_otherwise, option, outside, settings_of_tools
@@ -16,6 +16,8 @@ _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
 _SETS = re.compile(r"(?m)^(from\s+\S+\s+import\s+\*|[A-Z][A-Z_]+\s*=)")
 _STARTERS = ("testcontainers", "pytest_docker", "docker")
 _PROGRAMS = {"nats-server": "nats", "redis-server": "dragonfly", "valkey-server": "dragonfly", "pg_ctl": "postgres"}
+_CALLS = re.compile(r"\bsubprocess\b|\bPopen\b|\bos\.(?:system|popen)\b|create_subprocess_")
+_CONTAINERS = re.compile(r"(?:sudo )?((?:docker|podman)(?:-compose| compose| run| start))\b")
 _OWN = (
     *("pytest-postgresql", "pytest-redis", "pytest-pgsql", "pytest-databases", "pytest-mock-resources"),
     *("pytest-docker", "pytest-docker-compose", "pytest-docker-tools", "lovely-pytest-docker"),
@@ -159,17 +161,28 @@ def _starts(project: Project, needs: Collection[str], led: Collection[str]) -> I
     for source in tests:
         if name := next((name for name in source.imports if name in _STARTERS), ""):
             yield f"{source.path}: it starts containers of its own ({name})"
+        elif place := _calls_docker(source):
+            yield place
     yield from (f"{where} of its own" for need, where in started(project).items() if need in needs)
     noproc = any(re.search(r"\b\w+_noproc\b", source.text) for source in tests)  # of pytest-postgresql: it starts none
     for name in (name for name in _OWN if project.has(name) and not (noproc and name in _WITH_NOPROC)):
         yield f"{project.packages[name]}: {name} starts a server of its own"
 
 
+def _calls_docker(source: Source) -> str:
+    """Describe the place where a source calls Docker's program to start containers; empty if it does not."""
+    for node in source.of(ast.Constant, ast.JoinedStr, ast.List, ast.Tuple) if _CALLS.search(source.text) else ():
+        parts = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
+        if match := _CONTAINERS.match(" ".join(map(text_of, parts))):
+            return f"{source.at(node)}: it starts containers of its own ({match[1]})"
+    return ""
+
+
 def started(project: Project) -> dict[str, str]:
     """Map the servers whose program the tests start themselves to the place: there it takes a port of its own."""
     found: dict[str, str] = {}
     for source in project.tests:
-        if re.search(r"\bPopen\b|create_subprocess_|subprocess\.", source.text):
+        if _CALLS.search(source.text):
             for node in source.of(ast.Constant):
                 if need := _PROGRAMS.get(program := Path(text_of(node)).name):
                     found.setdefault(need, f"{source.at(node)}: it starts {program}")

@@ -16,6 +16,8 @@ TORNADO = (
     "c = psycopg2.connect(host=options.db_host, port=options.db_port, user=options.db_user)"
 )
 
+OWN_CONTAINERS = "it starts containers of its own"
+
 
 @pytest.mark.parametrize(
     ("packages", "text", "ports"),
@@ -177,11 +179,9 @@ def test_what_puts_env_files_above_testbay_is_said(project: Project) -> None:
 @pytest.mark.parametrize(
     ("packages", "conftest", "said"),
     [
-        (
-            "x",
-            "from testcontainers.postgres import P",
-            "tests/conftest.py: it starts containers of its own (testcontainers)",
-        ),
+        ("x", "from testcontainers.postgres import P", f"tests/conftest.py: {OWN_CONTAINERS} (testcontainers)"),
+        ("x", "subprocess.run(['docker', 'compose', 'up'])", f"tests/conftest.py:1: {OWN_CONTAINERS} (docker compose)"),
+        ("x", "os.system(f'docker run -p {PORT}:5432 a')", f"tests/conftest.py:1: {OWN_CONTAINERS} (docker run)"),
         ("pytest-postgresql", "", "requirements.txt: pytest-postgresql starts a server of its own"),
         ("lovely-pytest-docker", "", "requirements.txt: lovely-pytest-docker starts a server of its own"),
     ],

@@ -34,6 +34,7 @@ _UNKNOWN = re.compile(r"NOAUTH|Authentication required|already authenticated|Aut
 _DJANGO = re.compile(r"AppRegistryNotReady|ImproperlyConfigured: Requested setting.* settings are not configured")
 _REFUSED = re.compile(r"(?:localhost|127\.0\.0\.1|::1|port)\D{1,20}\b(5432|6379|4222)\b", re.DOTALL)
 _DOCKER = re.compile(r"DockerException: Error while fetching server API version|Cannot connect to the Docker daemon")
+_CALLED = re.compile(r"""Command '(?:\[')?docker\b.* (?:non-zero|timed out|died)|No such file[^:]*: '(docker[\w-]*)'""")
 _UNRESOLVED = re.compile(
     r"(?:failed to resolve host '|could not translate host name \"|connecting to )([\w-]+)\b(?!\.)"
     r".*(?:not known|name resolution|No address)",
@@ -68,9 +69,17 @@ def hint(error: BaseException) -> str:
         )
     if _DJANGO.match(said) and find_spec("pytest_django") is None:
         return "testbay: pytest-django sets Django up before the tests are imported, and is not installed here"
-    if _DOCKER.search(said):
+    called = _CALLED.search(said)
+    if called or _DOCKER.search(said):
+        why = (
+            "no Docker engine answers"
+            if called is None
+            else f"there is no {called[1]}"
+            if called[1]
+            else "docker failed"
+        )
         return (
-            "testbay: the suite starts containers, and no Docker engine answers. testbay's servers need none: have "
+            f"testbay: the suite starts containers, and {why}. testbay's servers need none: have "
             "the fixture return DATABASE_URL, REDIS_URL or NATS_URL of the environment instead"
         )
     return _misled(said) or _usual_port(said) or _unset(said) or _beside(error)

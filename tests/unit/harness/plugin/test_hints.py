@@ -1,6 +1,7 @@
 """What leads from an error to its remedy."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -242,3 +243,17 @@ def test_workers_that_share_a_database(said: str, workers: int, fixtures: list[s
     )
 
     assert hints.hint_of_workers(RuntimeError(said), workers, fixtures) == (expected if is_told else "")
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (subprocess.CalledProcessError(1, ["docker", "compose", "up", "-d"]), "docker failed"),
+        (subprocess.TimeoutExpired("docker-compose up", 60), "docker failed"),
+        (FileNotFoundError(2, "No such file or directory", "docker-compose"), "there is no docker-compose"),
+        (subprocess.CalledProcessError(1, ["make", "docker"]), ""),
+    ],
+)
+def test_suite_that_calls_docker(error: Exception, why: str) -> None:
+    """It starts containers by the program; what that printed is not in the error."""
+    assert hints.hint(error).startswith(f"testbay: the suite starts containers, and {why}. ") == bool(why)
