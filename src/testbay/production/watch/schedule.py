@@ -34,6 +34,7 @@ class Schedule:
         self._every_s = list(every_s)
         self._waiting: list[tuple[float, int]] = []
         self._asking: set[int] = set()
+        self._wanted_s: dict[int, float] = {}  # when checks that are due before their time became so
         for number, (rhythm, keys) in enumerate(sorted(_by_rhythm(every_s).items())):
             shift = (number * _GOLDEN) % 1 * rhythm / len(keys)
             self._waiting += [(start_s + shift + at * rhythm / len(keys), key) for at, key in enumerate(keys)]
@@ -55,7 +56,7 @@ class Schedule:
             skipped = int((now_s - due_s) / self._every_s[key])
             newest_s = due_s + skipped * self._every_s[key]
             heapq.heapreplace(self._waiting, (newest_s + self._every_s[key], key))
-            found.append(Round(key=key, due_s=newest_s, skipped=skipped))
+            found.append(Round(key=key, due_s=self._wanted_s.pop(key, newest_s), skipped=skipped))
         return found
 
     def begin(self, key: int) -> bool:
@@ -71,13 +72,13 @@ class Schedule:
     def bring_forward(self, keys: Iterable[int], now_s: float) -> None:
         """Make checks due now, such as those of a target that was just deployed; their rhythm stays."""
         wanted = set(keys)
-        self._waiting = [
-            (
-                due_s - self._every_s[key] if key in wanted and due_s - self._every_s[key] <= now_s < due_s else due_s,
-                key,
-            )
+        early = {
+            key: due_s - self._every_s[key]
             for due_s, key in self._waiting
-        ]
+            if key in wanted and due_s - self._every_s[key] <= now_s < due_s
+        }
+        self._wanted_s |= dict.fromkeys(early, now_s)  # their place in the rhythm is past, and they are not late
+        self._waiting = [(early.get(key, due_s), key) for due_s, key in self._waiting]
         heapq.heapify(self._waiting)
 
 
