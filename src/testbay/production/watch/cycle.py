@@ -3,22 +3,24 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from testbay.errors import BayError
+from testbay.errors import BayError, NotDeliveredError
+from testbay.production.checks import loop
 from testbay.production.remote.exchange import exchange
 from testbay.production.watch.channels import Send
 from testbay.production.watch.notifier import Delivery, Notifier
 from testbay.production.watch.recorder import RoundRecorder
 
+_T = TypeVar("_T")
 _BEAT_S = 1.0
 _TIDY_S = 300.0
 _ALIVE_S = 60.0
 _LAST_WORDS_S = 25.0  # for messages that are on their way when the watcher ends
-_SENDERS = 8
+_LONGEST_CALL_S = 120.0  # beyond what a channel takes by its own limits
 
 
 @dataclass(kw_only=True)
@@ -33,9 +35,7 @@ class Cycle:
     facts: dict[str, Any]
     alive: str = field(default="", repr=False)
     _sending: set[asyncio.Task[None]] = field(default_factory=set)
-    _hands: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(_SENDERS, thread_name_prefix="telling")
-    )
+    _calls: dict[str, asyncio.Future[Any]] = field(default_factory=dict)  # the last one of each channel
     _tidied: float = field(default_factory=time.monotonic)
     _called: float = float("-inf")
 
@@ -82,9 +82,7 @@ class Cycle:
         if self._sending:
             await asyncio.wait(self._sending, timeout=_LAST_WORDS_S)
         self.recorder.gather()
-        written = bool(await self._kept(self.recorder.write, None))
-        self._hands.shutdown(wait=False, cancel_futures=True)
-        return written
+        return bool(await self._kept(self.recorder.write, None))
 
     def _start(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -97,7 +95,7 @@ class Cycle:
     async def _send(self, delivery: Delivery) -> None:
         send = self.senders[delivery.channel]
         try:
-            await asyncio.get_running_loop().run_in_executor(self._hands, send, delivery.notification)
+            await self._answer(delivery.channel, send, delivery.notification)
         except Exception as error:  # noqa: BLE001 - whatever a library of a hundred services raises, it was not told
             why = f"{error.what}: {error.why}" if isinstance(error, BayError) else type(error).__name__
             self.notifier.failed(delivery, why, self.recorder.clock(), getattr(error, "asked_s", 0.0))
@@ -105,11 +103,28 @@ class Cycle:
         else:
             self.notifier.sent(delivery, self.recorder.clock())
 
+    async def _answer(self, channel: str, call: Callable[..., _T], argument: Any) -> _T:
+        """Call in a thread. One that hangs is left alone, and until it ends there is no other one of its channel.
+
+        Raises:
+            NotDeliveredError: The call, or the one before it, does not end.
+        """
+        if channel not in self._calls or self._calls[channel].done():
+            self._calls[channel] = calling = asyncio.ensure_future(loop.apart(call, argument))
+            await asyncio.wait([calling], timeout=_LONGEST_CALL_S)
+            if calling.done():
+                return calling.result()
+        raise NotDeliveredError(
+            "a call does not end",
+            why=f"nothing came of it within {_LONGEST_CALL_S:g} s; it is not sent again before it ends",
+            todo="look at the service behind the channel's address; a restart of testbay watch sends again at once",
+        )
+
     async def _call(self) -> None:
         """Call the `alive` address; report a failure once."""
         tally = self.recorder.tally
         try:
-            reply = await asyncio.get_running_loop().run_in_executor(self._hands, _called, self.alive)
+            reply = await self._answer("", _called, self.alive)
             trouble = "" if reply < 300 else f"status {reply}"  # no redirect is followed
         except Exception as error:  # noqa: BLE001 - it is told below, whatever it is
             trouble = type(error).__name__

@@ -1,8 +1,10 @@
-"""A check that does not end, and a watcher that judges nothing any more."""
+"""A check that does not end, a channel that hangs, and a watcher that judges nothing any more."""
 
 import asyncio
 import contextlib
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,14 +15,17 @@ from testbay.manifest.watching import Watching
 from testbay.production.checks import limit, loop
 from testbay.production.checks.client import ContextOptions
 from testbay.production.checks.context import Passed
+from testbay.production.checks.report import Result
 from testbay.production.history.slowness import Series
-from testbay.production.watch import exposition
+from testbay.production.watch import cycle, exposition
 from testbay.production.watch.cycle import Cycle
+from testbay.production.watch.notifications import Notification
+from testbay.production.watch.notifier import Notifier
 from testbay.production.watch.recorder import RoundRecorder, Tally
 from testbay.production.watch.server import LivePage
 from testbay.production.watch.store import WatchStore
 from testbay.production.watch.targets import WatchedCheck, WatchedTarget
-from testbay.production.watch.tracker import OutageTracker
+from testbay.production.watch.tracker import OutageRules, OutageTracker, RoundResult
 from testbay.production.watch.watcher import Watcher
 
 BACKUP = HeartbeatCheck.model_validate({"kind": "heartbeat", "id": "backup", "token": "${BEAT}", "within": "1h"})
@@ -75,8 +80,8 @@ def test_a_watcher_whose_cycle_hangs_is_not_well(watcher: Watcher) -> None:
     """It answers, asks its checks, and tells of no outage: its health and its metrics say so."""
     recorder = watcher.recorder
     recorder.tally.judged_s = time.monotonic() - 100
-    cycle = Cycle(recorder=recorder, notifier=None, senders={}, keeper=None, keep_s=1, facts={})  # type: ignore[arg-type]
-    page = LivePage(watcher=watcher, cycle=cycle, jobs=None)  # type: ignore[arg-type]
+    stuck = Cycle(recorder=recorder, notifier=None, senders={}, keeper=None, keep_s=1, facts={})  # type: ignore[arg-type]
+    page = LivePage(watcher=watcher, cycle=stuck, jobs=None)  # type: ignore[arg-type]
     answer = asyncio.run(page._health(make_mocked_request("GET", "/health")))
     recorder.store.close()
 
@@ -88,3 +93,45 @@ def _value(watcher: Watcher, name: str, now: float = 1.0) -> str:
     """The value of a metric without labels."""
     lines = exposition.exposition(watcher, now).decode().splitlines()
     return next(line.partition(" ")[2] for line in lines if line.startswith(f"{name} "))
+
+
+def test_a_channel_that_hangs_is_tried_once_and_told_of(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its message counts as not delivered, further ones leave no second thread behind, and other channels go on."""
+    monkeypatch.setattr(cycle, "_LONGEST_CALL_S", 0.05)
+    recorder, calls = watcher.recorder, []
+    recorder.tracker.rules = {"shop": OutageRules(after=1, channels=("shop.deaf", "shop.well"))}
+    silent, held = socket.socketpair()
+    bad = Result(check="backup", kind="heartbeat", verdict="fail", said="no")
+
+    def hang(notification: Notification) -> None:
+        calls.append(notification.title)
+        silent.recv(1)
+
+    telling = Cycle(
+        recorder=recorder,
+        notifier=Notifier(tracker=recorder.tracker),
+        senders={"shop.deaf": hang, "shop.well": lambda notification: calls.append(notification.title)},
+        keeper=ThreadPoolExecutor(1),
+        keep_s=1,
+        facts={},
+    )
+
+    async def rounds() -> None:
+        recorder.add(RoundResult(series=watcher.targets[0].jobs[0].series, result=bad, at=recorder.clock()))
+        for later_s in (0, 60, 3600):
+            monkeypatch.setattr(recorder, "clock", lambda later_s=later_s: time.time() + later_s)
+            await telling.beat()
+            if telling._sending:
+                await asyncio.wait(telling._sending)
+
+    with silent, held:
+        loop.run(rounds())
+        held.sendall(b".")
+    recorder.store.close()
+    telling.keeper.shutdown()
+    complaint = telling.notifier.complaint()
+
+    assert calls == [calls[0]] * 2
+    assert telling.notifier.untold == 1
+    assert complaint is not None
+    assert complaint.what == "1 message could not be sent: shop.deaf"
