@@ -146,11 +146,44 @@ def test_what_is_not_allowed_is_refused_at_load(rule: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rule", "how"),
+    [
+        ("status = 200", "== compares"),
+        ("status: 200", "== compares"),
+        ("status === 200", "== compares"),
+        ("status is 200", "== compares"),
+        ("status == 2xx", "a range is 200 <= status < 300"),
+        ("status in 200..299", "a range is 200 <= status < 300"),
+        ("status in range(200, 300)", "a range is 200 <= status < 300"),
+        ("status >= 200 && status < 300", "it is written with and, or, not"),
+        ("!json.error", "it is written with not"),
+        ("$.status == 'ok'", "a value of the answer is json.key"),
+        (".status == 'ok'", "a value of the answer is json.key"),
+        ("text =~ 'a = b'", "whether it holds a text says 'ok' in text"),
+        ("text.startswith('<')", "whether it holds a text says 'ok' in text"),
+        ("response_ms < 500ms", "a time is a number without a unit, as in response_ms < 500"),
+    ],
+)
+def test_what_other_languages_say_is_met_with_how_it_is_said_here(rule: str, how: str) -> None:
+    """The refusal ends with the remedy; what stands in a text of the condition does not count."""
+    with pytest.raises(ValueError, match=re.escape(how) + "$"):
+        condition(rule)
+
+
+@pytest.mark.parametrize(
     ("rule", "why"),
     [
         ("statuss == 200", "'statuss == 200': unknown name 'statuss' (did you mean 'status'?); known: json, status"),
         ("json.a == true", "'json.a == true': unknown name 'true' (did you mean 'True'?); known: json, status"),
         ("zz == 1", "'zz == 1': unknown name 'zz'; known: json, status"),
+        ("json.a-b == 1", "'json.a-b == 1': unknown name 'b'; known: json, status"),
+        (
+            "headers.content-type == 'a'",
+            (
+                "\"headers.content-type == 'a'\": unknown name 'headers'; "
+                "a name with a dash is headers['content-type']; known: json, status"
+            ),
+        ),
         ("json.a == status", ""),
     ],
 )

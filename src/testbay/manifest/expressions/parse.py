@@ -23,6 +23,7 @@ from testbay.manifest.expressions.evaluate import (
     value_of,
     why_false,
 )
+from testbay.manifest.expressions.slips import advice
 from testbay.text import nearest
 
 MAX_LENGTH = 500
@@ -112,10 +113,10 @@ def expression(text: str) -> Expression:
         with warnings.catch_warnings(action="ignore"):  # of a backslash in a text; it is not our code
             tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise ValueError(f"{text!r} is not a condition: {getattr(error, 'msg', error)}") from None
+        raise ValueError(f"{text!r} is not a condition: {getattr(error, 'msg', error)}{advice(text)}") from None
     for node in ast.walk(tree):
         if why := _refusal(node):
-            raise ValueError(f"{text!r}: {why}")
+            raise ValueError(f"{text!r}: {why}{advice(text)}")
     return Expression(text.strip(), tree, frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)))
 
 
@@ -124,6 +125,7 @@ def unknown(found: Expression, known: Iterable[str]) -> str:
     known = sorted(known)
     for name in sorted(found.names - set(known)):
         hint = f" (did you mean {_JSON[name]!r}?)" if name in _JSON else nearest(name, known)
+        hint = advice(found.text) or hint
         return f"{found.text!r}: unknown name {name!r}{hint}; known: {', '.join(known)}"
     return ""
 
