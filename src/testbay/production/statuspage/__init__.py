@@ -55,7 +55,7 @@ def render(page: Page) -> dict[str, str]:
         "link": _link,
         "short": lambda text: name_of(text)[:12],
     }
-    environment.globals |= {"IS": wording.IS, "headline": headline}
+    environment.globals |= {"IS": wording.IS, "FOUND": wording.FOUND, "headline": headline}
     style, script = (environment.get_template(part).render() for part in ("page.css", "page.js"))
     facts: dict[str, Any] = {
         "page": page,

@@ -154,6 +154,15 @@ def test_what_has_no_room_is_counted() -> None:
     assert "3 lines of the history could not be used" in said(skipped=3)
 
 
+def test_an_incident_that_is_over_is_told_of_in_the_past() -> None:
+    """Nothing fails any more, and its head does not say so; one that goes on does."""
+    over = said(run(3, a="pass"), run(2, a="fail"), run(1, a="pass"))
+    now = said(run(3, a="pass"), run(2, a="pass"), run(1, a="fail"))
+
+    assert "a failed Lasted" in over
+    assert "a failing Ongoing" in now
+
+
 def test_the_badge_is_a_picture_of_its_own() -> None:
     """Well-formed, with the state and the time of the newest run in words; a title is cut and escaped."""
     badge = ET.fromstring(files(run(1, a="fail"), title=f"<&{'x' * 90}")["badge.svg"])
