@@ -25,6 +25,15 @@ _EITHER = {  # keys that hold one of two kinds, of which pydantic reports each
     "compose": 'write the name of a file, or a list of names: ["…"]',
     "workers": 'write "auto", or a whole number from 1 to 256',
 }
+_ELSEWHERE = {  # how other tools call a key of a check, and how it is written here
+    **dict.fromkeys(("path", "url", "uri", "endpoint", "method", "GET"), ("get", 'get = "/…"')),
+    **dict.fromkeys(("status", "status_code", "code", "assert"), ("expect", 'expect = ["status == 200"]')),
+    "name": ("id", 'id = "…"'),
+    "interval": ("every", 'every = "60s"'),
+    "retries": ("attempts", "attempts = 3"),
+    "body": ("json", "json = { … = … }"),
+}
+_NAMED = (("target",), ("watch", "tell"))  # tables of tables, each with a name that people choose
 OF_CHECKS = ("defaults", "target", "watch", "check")  # the keys that checks.CheckTables knows
 
 
@@ -39,6 +48,9 @@ def explain(error: ValidationError) -> str:
     key = ".".join(str(part) for part in location)
     if fault["type"] == "extra_forbidden":
         keys = _keys(fault["loc"])
+        ours, how = _ELSEWHERE.get(str(fault["loc"][-1]), ("", ""))
+        if location[0] == "check" and ours in keys:
+            return f"unknown key {key!r}: write {how}"
         meant = nearest(str(fault["loc"][-1]), keys) or f"; known: {', '.join(keys)}"
         return f"unknown key {key!r}{meant}"
     if fault["type"] == "union_tag_not_found":
@@ -46,9 +58,21 @@ def explain(error: ValidationError) -> str:
     if fault["type"] == "union_tag_invalid":
         kind, known = str(fault["ctx"]["tag"]), fault["ctx"]["expected_tags"].replace("'", "")
         return f"{key}: unknown kind {kind!r}{nearest(kind, known.split(', '))}; known: {known}"
-    message = SHAPES.get(fault.get("ctx", {}).get("pattern", ""), "") or _FORMS.get(fault["type"], "")
+    message = _brackets(fault, location)
+    message = message or SHAPES.get(fault.get("ctx", {}).get("pattern", ""), "") or _FORMS.get(fault["type"], "")
     message = message or re.sub("^(Input|String) should", "it should", fault["msg"].removeprefix("Value error, "))
     return f"{key}: {message}" if key else message
+
+
+def _brackets(fault: Any, location: list[Any]) -> str:
+    """Say how a table's head is written; empty if it is not the head that is wrong."""
+    path = tuple(part for part in location if isinstance(part, str))
+    if fault["type"] == "list_type" and isinstance(fault["input"], dict):
+        return f"write [[{'.'.join(path)}]] with two brackets, as there may be several"
+    named = next((head for head in _NAMED if path in (head, (*head, *path[-1:]))), None)
+    if named and fault["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return f"write [{'.'.join(named)}.NAME], as each has a name of its own"
+    return ""
 
 
 def of_check(error: ValidationError, table: dict[str, Any]) -> str:

@@ -43,7 +43,15 @@ def _speaks_of_testbay(file: Path) -> bool:
 
 
 def _toml(file: Path) -> dict[str, Any]:
+    text = ""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        return tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise ManifestError(f"{file}: not TOML", why=str(error), todo="fix the line it names") from None
+        why, todo = str(error), "fix the line it names"
+        if isinstance(error, UnicodeDecodeError):
+            line = error.object[: error.start].count(b"\n") + 1
+            why, todo = f"line {line} has a letter that is not UTF-8", "save the file as UTF-8"
+        elif text.startswith("\ufeff"):
+            why, todo = "it begins with a byte order mark", "save the file as UTF-8 without one"
+        raise ManifestError(f"{file}: not TOML", why=why, todo=todo) from None

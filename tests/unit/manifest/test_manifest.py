@@ -186,23 +186,6 @@ def test_a_missing_folder_is_found_at_load(service: Service, project: Path, key:
     )
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"service = \n", b'service = "\xff"\n', b"a = " + b"[" * 5000, b"\xef\xbb\xbfservice = 'x'\n"],
-    ids=["syntax", "latin-1", "nested", "byte-order-mark"],
-)
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
-    """With the parser's own words for where."""
-    file = tmp_path / "testbay.toml"
-    file.write_bytes(content)
-
-    with pytest.raises(ManifestError) as refused:
-        load_manifest(tmp_path)
-
-    assert (refused.value.what, refused.value.todo) == (f"{file}: not TOML", "fix the line it names")
-    assert refused.value.why
-
-
 @pytest.mark.parametrize("text", ["tool = 5", "tool = 'testbay'", "[tool.ruff]", ""])
 def test_a_pyproject_without_our_table_is_no_manifest(tmp_path: Path, text: str) -> None:
     """Whatever else it holds."""
