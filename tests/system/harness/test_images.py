@@ -84,11 +84,16 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
         ("1.sql", "\\! touch ../touched\nSELEC 2;\n", '1.sql failed: syntax error at or near "SELEC"'),
         ("1.sh", "echo said; exit 3\n", "1.sh failed: exit code 3"),
         ("1.sh", "touch ../../touched\n", "1.sh failed: exit code 1"),
+        (
+            "1.sh",
+            "(: </dev/tcp/127.0.0.1/1) |& grep -om1 'Permission.*'\n",
+            "1.sh failed: exit code 1, Permission denied",
+        ),
         ("1.sql.gz", "not packed", "1.sql.gz failed: it cannot be read: Not a gzipped file (b'no')"),
     ],
 )
 def test_an_init_script_that_fails_ends_the_run(guest: Guest, name: str, text: str, what: str) -> None:
-    """As it would end the image's start; it cannot write into the project."""
+    """As it would end the image's start; it cannot write into the project, or reach other servers."""
     more = "    volumes: ['./init:/docker-entrypoint-initdb.d:ro']\n"
     project(guest, "postgres", postgres(more=more), "def test_it(postgres): pass\n", **{f"init/{name}": text})
 

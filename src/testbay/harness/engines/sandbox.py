@@ -19,12 +19,13 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 # linux/landlock.h; the numbers of the system calls are the same on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION = 1
-_PATH_BENEATH = 1
+_PATH_BENEATH, _NET_PORT = 1, 2
 _PR_SET_NO_NEW_PRIVS = 38
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _CHANGE_FOLDERS = sum(1 << bit for bit in range(4, 13))  # remove and make files, folders, sockets, links …
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 _SCOPES = 1 << 0 | 1 << 1  # no abstract socket and no signal to a process outside of the cage
+_CONNECT_TCP = 1 << 1
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 
 _PT_INTERP = 3  # elf.h
@@ -55,21 +56,24 @@ def abi() -> int:
     return version if version >= _LEAST_ABI else 0
 
 
-def cage(programs: Iterable[str], reads: Iterable[str], writes: Iterable[str]) -> int | None:
+def cage(programs: Iterable[str], reads: Iterable[str], writes: Iterable[str], port: int | None = None) -> int | None:
     """Make a Landlock ruleset for `enter`, as an open file that the caller closes; None without Landlock.
 
     Args:
         programs: All that may be executed; the loader each of them names comes with it.
         reads: Files and folders that may be read beside what every program needs.
         writes: Folders with everything in them that may be read and changed.
+        port: The one TCP port that may be connected to, where the kernel can say so; None for all.
 
     Raises:
         OSError: The kernel refused.
     """
     if not abi():
         return None
-    ruleset = _create()
+    ruleset = _create(connects=port is None)
     try:
+        if port is not None and abi() >= _NET_ABI:
+            _called(_ADD_RULE, ruleset, _NET_PORT, struct.pack("=2Q", _CONNECT_TCP, port), 0)
         for path in (*_PUBLIC, *reads):
             _allow(ruleset, path, _READ_FILE | _READ_DIR)
         _allow(ruleset, _SINK, _READ_FILE | _WRITE_FILE | _TRUNCATE)
@@ -103,10 +107,10 @@ def _handled() -> int:
     return rights | (_IOCTL_DEV if version >= _IOCTL_ABI else 0)
 
 
-def _create() -> int:
+def _create(*, connects: bool) -> int:
     version = abi()
     fields = [_handled()]
-    fields += [0] if version >= _NET_ABI else []
+    fields += [0 if connects else _CONNECT_TCP] if version >= _NET_ABI else []
     fields += [_SCOPES] if version >= _SCOPE_ABI else []
     attributes = struct.pack(f"={len(fields)}Q", *fields)
     return _called(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)

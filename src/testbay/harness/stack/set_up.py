@@ -98,7 +98,8 @@ def _opened(file: Path) -> gzip.GzipFile | lzma.LZMAFile:
 def _run(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str], named: mounts.Named) -> None:
     """Run a script as the image does, with the container's variables; `psql` finds the server by those of libpq."""
     scratch, log, is_shell = stack.home / "set-up", stack.home / "set-up.log", script.name.endswith(".sh")
-    with log.open("wb") as output, _cage(script, scratch, file, named) as confine:
+    port = stack.endpoints["postgres"].port
+    with log.open("wb") as output, _cage(script, scratch, file, named, port) as confine:
         child = process.spawn(
             _command(script, file, scratch),
             env=_environment(stack, given),
@@ -126,12 +127,17 @@ def _command(script: image.Script, file: Path, scratch: Path) -> list[str]:
 
 
 @contextmanager
-def _cage(script: image.Script, scratch: Path, file: Path, named: mounts.Named) -> Iterator[Callable[[], None] | None]:
-    """Confine a script written for a container: it may run this machine's programs, and write only to `scratch`."""
+def _cage(
+    script: image.Script, scratch: Path, file: Path, named: mounts.Named, port: int
+) -> Iterator[Callable[[], None] | None]:
+    """Confine a script written for a container, whose port 5432 is another server's on this machine.
+
+    It may run this machine's programs, write only to `scratch`, and connect only to `port`.
+    """
     psql = Server(program=Path(programs.psql()), version="", source="")
     runs = ["/usr", "/bin", "/sbin", "/lib", "/lib64", str(psql.bin_dir), str(file)]
     beside = {file.parent} | ({script.source.parent} if isinstance(script.source, Path) else set())
-    ruleset = sandbox.cage(runs, [*psql.reads, *map(str, beside), *map(str, named.paths)], [str(scratch)])
+    ruleset = sandbox.cage(runs, [*psql.reads, *map(str, beside), *map(str, named.paths)], [str(scratch)], port)
     try:
         yield partial(sandbox.enter, ruleset) if ruleset is not None else None
     finally:
@@ -165,7 +171,7 @@ def _failed(script: image.Script, message: str, output: str) -> BayError:
     return MigrationError(
         f"{image.INIT_FOLDER}/{script.name} failed: {message}",
         why="the image, too, runs it once and ends when it fails; here it has nothing of what only the image holds,"
-        " and can write in $TMPDIR alone",
+        " can write in $TMPDIR alone, and can reach no server but its own, whose port is $PGPORT",
         todo=f"correct {source}; or run it in its container, with --engine compose",
         evidence=output.strip()[-4000:],
     )
