@@ -242,7 +242,7 @@ def _runs_tests(service: ComposeService) -> bool:
 
 def _beside(chosen: ComposeService, room: str, reading: ComposeFile) -> str:
     others = [one.key for one in selection.candidates(reading, room) if one is not chosen]
-    return f"{chosen.key}, not {', '.join(others)}; name the one that the tests are for"
+    return f"{chosen.key}, not {', '.join(others)}: a run has one of a kind; name the one that the tests are for"
 
 
 def _said(reading: ComposeFile, root: Path, file: str) -> dict[str, tuple[str, str]]:

@@ -284,6 +284,8 @@ def _missing(project: Project, found: Servers, migration: Finding | None) -> lis
         for need, (file, key, image) in found.unknown.items()
         if need in found.needs and found.missing
     ]
+    taken = found.chosen.named.items()
+    lines += [f"a second {TITLES[need]}, as {source}" for need, (_, source) in taken if need in found.needs]
     if not project.packages and (inner := project.inner):
         lines.append(
             f"packages of this folder; {listed(inner)} name some: `testbay init` there, if that is the program"

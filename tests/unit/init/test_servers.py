@@ -299,6 +299,7 @@ def test_one_of_several_servers_is_taken(project: Project, more: str, taken: str
     lines = made.text.splitlines()
     named = lines[lines.index("[services]") + 1]
     assert named.startswith(f'redis = "{taken}"  # compose.yaml: {taken}, not ')
+    assert f"a second Redis (or Valkey, Dragonfly), as {named.partition('# ')[2]}" in made.missing
     assert (made.servers.missing, made.servers.refused) == (False, ())
 
 
