@@ -141,7 +141,8 @@ def _unset(message: str) -> str:
 def _set_by_run(name: str) -> str:
     return (
         f"testbay: {name} is set for the whole run by `testbay run`; with plain pytest only while a test holds a "
-        "lease (`bay`, `postgres` …). Settings, modules, session fixtures, setUpClass come before: call `testbay run`"
+        "lease (`bay`, `postgres` …). Settings, modules, session fixtures, setUpClass come before: call `testbay run`, "
+        'or `eval "$(testbay up --keep)"` before pytest'
     )
 
 

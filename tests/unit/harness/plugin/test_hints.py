@@ -187,6 +187,7 @@ def test_address_that_only_a_run_or_a_lease_sets(error: Exception, monkeypatch: 
     monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/shop")
 
     assert told.startswith("testbay: DATABASE_URL is set for the whole run by `testbay run`; with plain pytest only")
+    assert told.endswith('call `testbay run`, or `eval "$(testbay up --keep)"` before pytest')
     assert hints.hint(error) == ""
 
 
