@@ -29,6 +29,7 @@ from testbay.manifest.compose.recognition import TITLES
 
 FILE = "testbay.toml"
 _WIDTH = 100
+_LONGEST = 200  # of a comment
 _FIRST_TEST = Finding(key="tests", value='"tests"', source="a first test was written there")
 
 
@@ -304,7 +305,9 @@ def _missing(project: Project, found: Servers, migration: Finding | None) -> lis
     if not found.needs:
         lines.append("a server: neither a compose file nor a package names PostgreSQL, Redis or NATS (`needs`)")
     if "postgres" in found.needs and migration is None and project.code and not found.chosen.scripts:
-        lines.append("migrations: the database starts without tables (`migrate`, `migrations`)")
+        maker = migrations.maker(project)
+        made = f"{maker} makes some" if maker else "`migrate` or `migrations` names what makes them"
+        lines.append(f"migrations: the database starts without tables; {made}")
     return lines
 
 
@@ -328,5 +331,6 @@ def _aligned(lines: list[Finding]) -> list[str]:
 
 
 def _comment(text: str) -> str:
-    """Replace the characters that TOML forbids in a comment, and limit its length."""
-    return "".join(c if c.isprintable() else "?" for c in text)[:200]
+    """Replace the characters that TOML forbids in a comment, and limit its length and that of digests."""
+    text = re.sub(r"(@sha256:[0-9a-f]{7})[0-9a-f]+", r"\1…", "".join(c if c.isprintable() else "?" for c in text))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from testbay.init import runners
 from testbay.init.project import ASIDE, PASSED_OVER, SHOWN, Finding, Project, Source
+from testbay.init.syntax import last, text_of
 
 _SQL_FOLDERS = (
     *("migrations", "db/migrations", "db/migration", "database/migrations", "sql/migrations", "supabase/migrations"),
@@ -31,6 +32,9 @@ _MAKES_TABLES = re.compile(
 _NOT_OURS = re.compile(r"docker|podman|kubectl|heroku|ssh |revision|makemigrations|autogenerate|localhost|127\.0\.0\.1")
 
 _READS = re.compile(r"\.read(_text|_bytes|lines)?\(")
+_MAKERS = ("create_all", "create_tables", "generate_schemas")  # of SQLAlchemy, Peewee and Piccolo, Tortoise
+_CREATES = re.compile(r"(?i)\bcreate\s+table\s+(?:if\s+not\s+exists\s+)?\S+\s*\(")
+_MAKES_ANY = re.compile(rf"{'|'.join(_MAKERS)}|(?i:create\s+table)")
 _MAKES = re.compile(r"(?i)\bcreate\s+table\s+(?!if\s+not\s+exists)")
 
 
@@ -47,6 +51,17 @@ def migrations(project: Project, scripts: Collection[Path] = ()) -> Finding | No
     if project.manage:
         return _command(f"python {project.manage} migrate --noinput", project.manage)
     return _target(project) or _alembic_below(project) or _tool(project) or said or _sql(project, scripts)
+
+
+def maker(project: Project) -> str:
+    """Find the first place in the program or its tests that makes tables by itself; empty if none does."""
+    for source in project.sources:
+        is_shown = source.path.parts[0] not in ASIDE and _MAKES_ANY.search(source.text)
+        for node in source.of(ast.Call, ast.Constant) if is_shown else ():
+            name = last(node.func) if isinstance(node, ast.Call) else ""
+            if name in _MAKERS or (isinstance(node, ast.Constant) and _CREATES.search(text_of(node))):
+                return source.at(node)
+    return ""
 
 
 def _said(project: Project) -> Finding | None:

@@ -63,7 +63,7 @@ def test_what_was_not_found_is_said(bay: Bay) -> None:
     usual = "if it always looks at port 5432, `ports = { postgres = 5432 }` keeps the tests off a server of yours there"
     led = f"(`env`): testbay explain reference/commands; {usual}"
     assert lines == [
-        "not found: migrations: the database starts without tables (`migrate`, `migrations`)",
+        "not found: migrations: the database starts without tables; `migrate` or `migrations` names what makes them",
         f"not found: a variable that leads the program to postgres {led}",
     ]
 

@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.init.conftest import add
 
-from testbay.init import migrations
+from testbay.init import manifest, migrations
 from testbay.init.project import Project
 
 CI = ".github/workflows/t.yml|jobs: {a: {steps: [{uses: x}, {run: 'LINE'}, {run: pytest}]}}"
@@ -136,3 +136,30 @@ def test_migrations_that_the_program_applies_are_left_to_it(
     found = migrations.migrations(Project(root=project.root))
 
     assert (found.value if found else "") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1", "`migrate` or `migrations` names what makes them"),
+        ("# create table a (\nBase.metadata.create_all(engine)", "tests/conftest.py:2 makes some"),
+        ("connection.execute('CREATE TABLE IF NOT EXISTS teas (id int)')", "tests/conftest.py:1 makes some"),
+        ("connection.execute('create table teas, I say')", "`migrate` or `migrations` names what makes them"),
+    ],
+)
+def test_a_place_that_makes_the_tables_is_named(project: Project, text: str, said: str) -> None:
+    """Such a project needs no migrations of testbay's."""
+    made = manifest.draft(add(project, {"requirements.txt": "psycopg", "a.py": "", "tests/conftest.py": text}), {})
+
+    told = f"migrations: the database starts without tables; {said}"
+    assert [line for line in made.missing if line.startswith("migrations")] == [told]
+
+
+def test_a_digest_in_a_comment_is_cut(project: Project) -> None:
+    """The comment says where each server was found, of all of them."""
+    digest = "@sha256:" + "ab" * 32
+    compose = f"services: {{db: {{image: 'postgres:15{digest}'}}, q: {{image: 'nats:2{digest}'}}}}"
+    made = manifest.draft(add(project, {"requirements.txt": "psycopg", "compose.yml": compose}), {})
+
+    said = "# compose.yml: db (postgres:15@sha256:abababa…); compose.yml: q (nats:2@sha256:abababa…)"
+    assert said in made.text
