@@ -206,5 +206,8 @@ class Manifest(Table):
 
     @property
     def source_dir(self) -> Path:
-        """The folder measured by coverage: `source`, else the service's src/, else its folder."""
-        return self.root / self.source if self.source else next(p for p in (self.root / "src", self.root) if p.is_dir())
+        """The folder measured by coverage: `source`, else the service's src/ if Python is in it, else its folder."""
+        if self.source:
+            return self.root / self.source
+        usual = self.root / "src"  # of a package's Rust or TypeScript, say, where coverage would find nothing
+        return usual if any(usual.rglob("*.py")) else self.root

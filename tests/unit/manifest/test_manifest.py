@@ -210,14 +210,14 @@ def test_our_table_is_a_table_of_known_keys(tmp_path: Path, text: str) -> None:
 
 
 def test_the_source_is_src_unless_named(service: Service, project: Path) -> None:
-    """What coverage measures: `source`, else src/, else the folder."""
+    """What coverage measures: `source`, else src/ with Python in it, else the folder."""
     folder = project / "services/shop"
+    (folder / "src/lib").mkdir(parents=True)
     bare = service().source_dir
-    (folder / "src").mkdir()
+    (folder / "src/lib/cart.py").touch()
     usual = service().source_dir
-    (folder / "lib").mkdir()
 
-    assert (bare, usual, service('source = "lib"').source_dir) == (folder, folder / "src", folder / "lib")
+    assert (bare, usual, service('source = "src/lib"').source_dir) == (folder, folder / "src", folder / "src/lib")
     assert service().tests_dir == folder / "tests/integration"
 
 
