@@ -122,7 +122,9 @@ def _command(project: Project, python: Path, lacking: list[str]) -> str:
     named = installing.arguments(project)
     others = " ".join(shlex.quote(imports.package(name)) for name in lacking)
     begin = f"{_NEW} pytest pytest-cov" if is_of_a_tool(python) else installer(python)
-    return f"{begin} {named or others}"
+    packages = [imports.package(name).lower().replace("_", "-") for name in lacking]
+    of_tox = [name for name in packages if project.packages.get(name) == "tox.ini"]  # which pip does not read
+    return " ".join([begin, named or others, *(map(shlex.quote, of_tox) if named else ())])
 
 
 def _tool(project: Project) -> str:

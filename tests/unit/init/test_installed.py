@@ -54,6 +54,11 @@ EXTRAS = "[options]\nname = x\n[options.extras_require]\ntest = notthere"
             "mine, notthere",
             f"{PIP} -e .",
         ),
+        (
+            {"requirements.txt": "notthere", "tox.ini": "[testenv]\ndeps = Not_Here", "a.py": "import not_here"},
+            "not_here, notthere",
+            f"{PIP} -r requirements.txt not-here",
+        ),
     ],
 )
 def test_what_is_not_installed_is_said(project: Project, files: dict[str, str], names: str, command: str) -> None:
