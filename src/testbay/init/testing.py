@@ -16,7 +16,7 @@ _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
 _SETS = re.compile(r"(?m)^(from\s+\S+\s+import\s+\*|[A-Z][A-Z_]+\s*=)")
 _STARTERS = ("testcontainers", "pytest_docker", "docker")
 _PROGRAMS = {"nats-server": "nats", "redis-server": "dragonfly", "valkey-server": "dragonfly", "pg_ctl": "postgres"}
-_CALLS = re.compile(r"\bsubprocess\b|\bPopen\b|\bos\.(?:system|popen)\b|create_subprocess_")
+_CALLS = re.compile(r"\bsubprocess\b|\b\w*(?:Popen|Process|Executor)\(|\bos\.(?:system|popen)\b|create_subprocess_")
 _CONTAINERS = re.compile(r"(?:sudo )?((?:docker|podman)(?:-compose| compose| run| start))\b")
 _OWN = (
     *("pytest-postgresql", "pytest-redis", "pytest-pgsql", "pytest-databases", "pytest-mock-resources"),

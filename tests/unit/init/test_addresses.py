@@ -214,9 +214,10 @@ def test_a_field_of_a_model_in_settings_is_no_fixed_address(project: Project) ->
     assert not [line for line in made.keys if line.key == "ports" and "names" in line.source]
 
 
-def test_a_server_that_the_tests_start_keeps_its_port(project: Project) -> None:
+@pytest.mark.parametrize("start", ["subprocess.Popen", "TestProcess", "TCPExecutor"])
+def test_a_server_that_the_tests_start_keeps_its_port(project: Project, start: str) -> None:
     """With testbay's server there, their own could not take it."""
-    helper = 'import subprocess\n\ndef serve():\n    return subprocess.Popen(["/opt/redis-server", "--port", "6379"])'
+    helper = f'import os\n\ndef serve():\n    return {start}(["/opt/redis-server", "--port", "6379"])'
     files = {"requirements.txt": "redis", "shop.py": "x = 1", "tests/helper.py": helper, "tests/test_a.py": CONNECTS}
     made = manifest.draft(add(project, files), {})
 
