@@ -130,8 +130,8 @@ def _compose_plan(request: Request) -> ComposePlan:
     for name, service in request.services.items():
         port, fixed = _port(request, name)
         described = ROOMS[name].described(service)
-        if request.engine == "compose" and described.unreachable:
-            raise _unreachable(service, described.unreachable)
+        if request.engine == "compose":
+            _refuse_unusable(service, described.unreachable)
         published.append(
             {"name": name, "service": service.key, "container": described.port, "port": port, "fixed": fixed}
         )
@@ -148,12 +148,20 @@ def _compose_plan(request: Request) -> ComposePlan:
     }
 
 
-def _unreachable(service: ComposeService, setting: str) -> ManifestError:
-    return ManifestError(
-        f"service {service.key!r} lets no client outside of its container in",
-        why=f"it has {setting}",
-        todo="leave that out in a compose file for the tests, or use --engine embedded, whose server does without it",
-    )
+def _refuse_unusable(service: ComposeService, setting: str) -> None:
+    """Refuse a container that Docker would not make, or that a setting keeps to itself."""
+    if drive := next((volume.target for volume in service.volumes if volume.target[1:3] == ":/"), ""):
+        raise ManifestError(
+            f"service {service.key!r}: Docker takes no mount at {drive}",
+            why="Compose reads one letter before a colon as a drive of Windows, not as the name of a volume",
+            todo=f"give the volume {drive[0]!r} a longer name",
+        )
+    if setting:
+        raise ManifestError(
+            f"service {service.key!r} lets no client outside of its container in",
+            why=f"it has {setting}",
+            todo="leave that out in a compose file for the tests, or use --engine embedded, whose server does without it",
+        )
 
 
 def _helper_ports(helper: ComposeService) -> Iterator[Published]:

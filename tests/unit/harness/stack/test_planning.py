@@ -265,6 +265,17 @@ def test_a_server_with_tls_beside_its_port_is_taken(ask: Ask, project: Path, ser
     assert made["compose"]["ports"]
 
 
+def test_a_volume_of_one_letter_is_refused_before_docker_does(ask: Ask, project: Path) -> None:
+    """Compose reads `a:/data` as one path, and Docker's own words would not say why."""
+    server = "{image: redis, volumes: ['a:/data']}"
+    (project / "docker-compose.test.yml").write_text(f"services: {{q: {server}}}", encoding="utf-8")
+
+    with pytest.raises(ManifestError, match="Docker takes no mount at a:/data") as refused:
+        planning.plan(replace(ask("needs = ['redis']"), engine="compose"), "s-1", Path("/s"), Path("/logs"))
+
+    assert refused.value.todo == "give the volume 'a' a longer name"
+
+
 def test_a_plan_is_json(ask: Ask) -> None:
     """The guard is told it on one line, and knows who watches."""
     made = planning.plan(ask(REPLAY), "shop-1", Path("/stacks/shop-1"), Path("/logs"))
