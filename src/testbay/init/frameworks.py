@@ -1,8 +1,12 @@
 """The variables that frameworks read by themselves: Dynaconf, django-configurations, environ-config, Flask, Sanic."""
 
 import ast
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
+
+import yaml
 
 from testbay.init.project import Project, Source
 from testbay.init.syntax import assignments, keywords, last, owner, text_of
@@ -10,6 +14,7 @@ from testbay.init.variable import Read, sample_of
 
 _DYNACONF = ("Dynaconf", "LazySettings", "FlaskDynaconf", "DjangoDynaconf")
 _FILES = ("settings.toml", "config/settings.toml")
+_ALIAS = re.compile(r"(?m)(?:^|[\s:,\[{-])\*\w")
 _DEPTH = 5  # of groups in groups: more is a circle
 _URI = "SQLALCHEMY_DATABASE_URI"  # which Flask-SQLAlchemy reads from the app's `config`
 # What takes its variable's name from the kind of value, and not from the setting.
@@ -33,11 +38,22 @@ def _of_maker(call: ast.Call, project: Project, source: Source) -> Iterator[Read
     files = [text for key in ("settings_files", "settings_file") for text in _texts(options.get(key))]
     for file in files or _FILES:
         folder = "" if (project.root / file).is_file() else f"{source.path.parent}/"
-        for key, default in _keys_of_table(project.toml(f"{folder}{file}"), in_sections="environments" in options):
+        for key, default in _keys_of_table(_table(project, f"{folder}{file}"), in_sections="environments" in options):
             yield Read(name=f"{prefix}{key.upper()}", default=default, required=False, where=f"{folder}{file}")
     for other in project.code:
         for key, where in _keys_read(other):
             yield Read(name=f"{prefix}{key.upper()}", default="", required=False, where=where)
+
+
+def _table(project: Project, file: str) -> dict[str, Any]:
+    """Read a settings file in TOML or YAML; empty where it is neither, or has an alias, which may be its own part."""
+    if not file.endswith((".yaml", ".yml")):
+        return project.toml(file)
+    read: Any = {}
+    text = project.text(file)
+    with suppress(yaml.YAMLError, RecursionError, ValueError):
+        read = None if _ALIAS.search(text) else yaml.safe_load(text)
+    return read if isinstance(read, dict) else {}
 
 
 def _prefix(node: ast.expr) -> str:

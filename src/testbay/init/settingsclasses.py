@@ -25,7 +25,7 @@ class SettingsClasses:
         sources = [*project.tests, *project.code]  # tests/settings.py; of two classes of a name the program's counts
         self._classes = {node.name: node for source in sources for node in source.of(ast.ClassDef)}
         self._filled = {name for source in project.code for name in _filled(source)}
-        self._filled |= {name for name, node in self._classes.items() if _prefers_a_file(node)}
+        self._filled |= {name for name, node in self._classes.items() if _prefers_a_file(node) or _renames(node)}
         made = [call for source in project.code for call in source.of(ast.Call) if last(call.func) in self._classes]
         self._given = [(last(call.func), keywords(call)) for call in made]
 
@@ -116,6 +116,11 @@ def _prefers_a_file(node: ast.ClassDef) -> bool:
     order = order_of_sources(node)
     before = order[: order.index("env_settings")] if "env_settings" in order else []
     return any(re.search("Yaml|Toml|Json", source) for source in before)
+
+
+def _renames(node: ast.ClassDef) -> bool:
+    """Return whether a function makes the names of the variables: `alias_generator=…`."""
+    return any(isinstance(part, ast.keyword) and part.arg == "alias_generator" for part in ast.walk(node))
 
 
 def order_of_sources(node: ast.ClassDef) -> list[str]:

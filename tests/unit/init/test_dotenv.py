@@ -54,6 +54,15 @@ def test_a_file_below_the_environment_fixes_nothing(project: Project, text: str)
     assert not [line for line in made.missing if ".env" in line]
 
 
+def test_a_field_whose_variable_a_function_names_is_fixed(project: Project) -> None:
+    """Which variable it is, only running the program would tell."""
+    config = "model_config = SettingsConfigDict(alias_generator=lambda name: name.upper())"
+    field = 'database_url: str = "postgresql://me:x@localhost:5439/shop"'
+    made = manifest.draft(add(project, DOTENV | {"a.py": f"class S(BaseSettings):\n    {config}\n    {field}\n"}), {})
+
+    assert [(line.key, line.value) for line in made.keys if line.key == "ports"] == PORT
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -172,6 +172,17 @@ class Config:
 """
 
 
+def test_a_settings_file_of_dynaconf_may_be_yaml(project: Project) -> None:
+    """Tables in tables are joined by two underlines."""
+    maker = 'settings = Dynaconf(envvar_prefix="SHOP", settings_files=["settings.yaml"], environments=True)'
+    found = reads(add(project, {"a.py": maker, "settings.yaml": "default:\n  db:\n    url: postgresql://x/shop\n"}))
+
+    endless = reads(Project(root=add(project, {"settings.yaml": "default: &a\n  db: *a\n"}).root))
+
+    assert [(read.name, read.default) for read in found] == [("SHOP_DB__URL", "postgresql://x/shop")]
+    assert endless == []
+
+
 def test_groups_of_environ_config_are_read(project: Project) -> None:
     """The names of the group and of its field follow the prefix."""
     found = reads(add(project, {"requirements.txt": "environ-config", "a.py": GROUPS}))

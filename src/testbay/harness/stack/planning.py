@@ -160,7 +160,7 @@ def _refuse_unusable(service: ComposeService, setting: str) -> None:
         raise ManifestError(
             f"service {service.key!r} lets no client outside of its container in",
             why=f"it has {setting}",
-            todo="leave that out in a compose file for the tests, or use --engine embedded, whose server does without it",
+            todo="leave that out in a compose file for the tests, or use --engine embedded, which does without it",
         )
 
 
