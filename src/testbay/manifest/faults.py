@@ -58,10 +58,21 @@ def explain(error: ValidationError) -> str:
     if fault["type"] == "union_tag_invalid":
         kind, known = str(fault["ctx"]["tag"]), fault["ctx"]["expected_tags"].replace("'", "")
         return f"{key}: unknown kind {kind!r}{nearest(kind, known.split(', '))}; known: {known}"
-    message = _brackets(fault, location)
+    message = _brackets(fault, location) or _span(fault)
     message = message or SHAPES.get(fault.get("ctx", {}).get("pattern", ""), "") or _FORMS.get(fault["type"], "")
     message = message or re.sub("^(Input|String) should", "it should", fault["msg"].removeprefix("Value error, "))
     return f"{key}: {message}" if key else message
+
+
+def _span(fault: Any) -> str:
+    """Say how long a duration may be, in the unit of durations; empty if it is another fault."""
+    words = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
+    if fault["type"] not in words or not isinstance(fault["input"], str):
+        return ""
+    how, key = words[fault["type"]]
+    limit_s = fault["ctx"][key]
+    hours, rest_s = divmod(limit_s, 3600)
+    return f"{fault['input']!r} should be {how} {f'{limit_s:g}s' if rest_s else f'{hours:g}h'}"
 
 
 def _brackets(fault: Any, location: list[Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 from urllib.parse import urlsplit
 
-from testbay.errors import ManifestError, NotDeliveredError
+from testbay.errors import ManifestError, NotDeliveredError, remedy
 from testbay.output import Voice
 from testbay.production.checks import report as reports
 from testbay.production.checks.report import EXIT_CODES, Report, Result, Verdict
@@ -84,7 +84,7 @@ def write(run: Exposition, file: Path, voice: Voice) -> None:
     try:
         write_to_textfile(str(file), registry(run))
     except OSError as error:
-        todo = "name a file in a folder that is there and may be written to"
+        todo = remedy(error, "name a file in a folder that is there and may be written to")
         raise ManifestError(f"--to: {file} cannot be written", why=str(error.strerror), todo=todo) from None
     voice.say(f"{file}: {_extent(run)}")
 

@@ -101,6 +101,8 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         (HTTP + "timeout = 5", "check.0.timeout: 5 is not a duration"),
         (HTTP + 'latency = { slower_than = "much" }', "check.0.latency.slower_than: 'much' is not a percentage"),
         (HTTP + 'latency = { slower_than = "0%" }', "check.0.latency.slower_than: '0%' is not a percentage above zero"),
+        (HTTP + 'every = "1s"', "check.0.every: '1s' should be at least 5s"),
+        (HTTP + 'every = "25h"', "check.0.every: '25h' should be at most 24h"),
         (HTTP + "attempts = 11", "check.0.attempts: it should be less than or equal to 10"),
         (
             HTTP.replace("status ", "statuss "),

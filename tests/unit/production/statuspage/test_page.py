@@ -1,6 +1,7 @@
 """The files of the status page as text; how they look in a browser is in tests/system."""
 
 import errno
+import io
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -10,12 +11,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import prometheus_client
 import pytest
 from tests.samples.histories import NOW, every_six_hours, run
 from tests.unit.harness.run.report.test_report import HOSTILE, Page
 
 from testbay.errors import BayError
-from testbay.production import statuspage
+from testbay.output import Voice
+from testbay.production import metrics, statuspage
+from testbay.production.checks.report import Report
 from testbay.production.history import entries
 from testbay.production.history.entries import Entry, History, merge
 from testbay.production.statuspage import page as pages
@@ -205,22 +209,34 @@ def test_lengths_are_told_as_people_do(minutes: int, told: str, rough: str) -> N
     assert (wording.length(span), wording.roughly(span)) == (told, rough)
 
 
+def exported(file: Path) -> None:
+    found = Report(service="shop", phase="scheduled", target="t", started=NOW.isoformat(), finished="", results=())
+    entry = run(1, health="pass")
+    shown = metrics.Exposition(report=found, results=(), entry=entry, last_good=None)
+    metrics.write(shown, file, Voice(io.StringIO()))
+
+
 @pytest.mark.parametrize(
-    ("module", "write"),
+    ("module", "function", "write"),
     [
-        (statuspage, lambda folder: statuspage.make(History(), NOW, folder, None)),
-        (entries, lambda folder: entries.append(folder, [run(1, health="pass")], NOW)),
+        (statuspage, "write_whole", lambda folder: statuspage.make(History(), NOW, folder, None)),
+        (entries, "write_whole", lambda folder: entries.append(folder, [run(1, health="pass")], NOW)),
+        (prometheus_client, "write_to_textfile", lambda folder: exported(folder / "shop.prom")),
     ],
 )
 def test_a_full_disk_is_told_as_such(
-    module: ModuleType, write: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    module: ModuleType,
+    function: str,
+    write: Callable[[Path], object],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    """The folder that was named is not at fault, neither that of the page nor that of the history."""
+    """The folder that was named is not at fault: that of the page, of the history, or of the metrics."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "write_whole", refuse)
+    monkeypatch.setattr(module, function, refuse)
     with pytest.raises(BayError) as refused:
         write(tmp_path / "site")
 
