@@ -64,7 +64,7 @@ SHAPES = {  # in the words of a person
     VARIABLE: "write ${NAME}: what is a key stands in the environment, not in a file",
     ADDRESS: "write ${NAME}: an address that may hold a password stands in the environment, not in a file",
     SERVICE: "write small letters, digits, - and _, a letter first, 63 at most",
-    CHECK_ID: "write small letters, digits and -",
+    CHECK_ID: "write small letters, digits and -, which is not the first, 63 at most",
     "^/": "write a path that begins with /",
     BASE_URL: "write http:// or https:// and a host, with a path if need be: https://shop.example.org; or ${NAME}",
     HOST_PORT: "write HOST:PORT, e.g. shop.example.org:443 or [::1]:443",

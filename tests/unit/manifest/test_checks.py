@@ -93,6 +93,10 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         (HTTP + HTTP, "two checks have the id 'a'"),
         (HTTP.replace('"a"', '"live"'), "check.0: 'live' is the id of the gate that waits for a deploy"),
         (HTTP.replace('"a"', '"A/b"'), "check.0.id: write small letters, digits and -"),
+        (
+            HTTP.replace('"a"', f'"{"a" * 64}"'),
+            "check.0.id: write small letters, digits and -, which is not the first, 63 at",
+        ),
         (HTTP + 'phases = ["nightly"]', "check.0.phases.0: it should be 'pre-merge', 'pre-deploy'"),
         (HTTP + "phases = []", "check.0.phases: the list is empty"),
         (HTTP + "each = []", "check.0.each: the list is empty"),
