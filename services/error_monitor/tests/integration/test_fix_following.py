@@ -131,6 +131,52 @@ def test_a_pull_request_is_followed(world: World, postgres: "psycopg.Connection[
     assert asyncio.run(lived()) == ["opened", fate.partition(",")[0], state]
 
 
+@pytest.mark.parametrize(("runs", "state"), [(MERGE, "returned"), (OTHER, "stopped")])
+def test_a_pattern_that_had_stopped_returns(
+    world: World, postgres: "psycopg.Connection[Any]", runs: str, state: str
+) -> None:
+    """The judgement is taken back, if the build that runs now has the fix."""
+    postgres.autocommit = True
+    world.model.replies = [[call("submit", shop.answer())]]
+
+    async def lived() -> list[str]:
+        async with world.ladder() as (ladder, fingerprint):
+            opened = await world.climbed(ladder, fingerprint)
+            world.github.pulls[0] |= {"state": "closed", **MERGED}
+            await follow(ladder.settings, ladder.store, ladder.questions)
+            deploy(postgres, MERGE)
+            await follow(ladder.settings, ladder.store, ladder.questions)
+            states = [(await world.fix(ladder, opened["fix_id"]))["state"]]
+            if runs != MERGE:
+                postgres.execute(DEPLOYED.replace("30 minutes", "1 minute"), (runs,))
+            postgres.execute(SEEN.replace("now() - interval", "now() + interval"))
+            postgres.execute("UPDATE error_monitor.patterns SET last_seen = now() + interval '5 minutes'")
+            await follow(ladder.settings, ladder.store, ladder.questions)
+            return [*states, (await world.fix(ladder, opened["fix_id"]))["state"]]
+
+    assert asyncio.run(lived()) == ["stopped", state]
+
+
+def test_a_wrong_token_keeps_the_proof(world: World, postgres: "psycopg.Connection[Any]") -> None:
+    """Tried again without end, the proven fix is published once GitHub lets it."""
+    postgres.autocommit = True
+    world.model.replies = [[call("submit", shop.answer())]]
+    world.github.fault = lambda asked: (403, False) if asked == "POST /git/blobs" else None
+
+    async def lived() -> list[str]:
+        async with world.ladder() as (ladder, fingerprint):
+            fix = await world.climbed(ladder, fingerprint)
+            states = [fix["state"]]
+            for fault in (world.github.fault, lambda _: None):
+                world.github.fault = fault
+                postgres.execute("UPDATE error_monitor.fixes SET tries = 20, next_try_at = now()")
+                await ladder.resume()
+                states.append((await world.fix(ladder, fix["fix_id"]))["state"])
+            return states
+
+    assert asyncio.run(lived()) == ["proven", "proven", "opened"]
+
+
 WRONG_REPOSITORIES = {
     "no clone": ({"ERROR_MONITOR_FIX_CLONE": "/nonexistent"}, "", "ERROR_MONITOR_FIX_CLONE cannot be read as a git"),
     "no branch": (
@@ -185,6 +231,7 @@ def test_a_wrong_setting_is_named_and_bars_nothing(
 
     fix = asyncio.run(refused())
     assert (fix["state"], said in fix["reason"], fix["rung"] <= 2) == ("refused", True, True), fix["reason"]
+    assert not fix["is_dry"]
     postgres.execute("DELETE FROM error_monitor.deploys")
     world.settings = right
 

@@ -4,8 +4,10 @@ import asyncio
 import io
 import os
 import random
+import sys
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -101,7 +103,7 @@ def test_a_dry_run_writes_nothing(github: GitHost) -> None:
     assert (type(found), github.writes) == (DryRunError, [])
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 422])
+@pytest.mark.parametrize("status", [404, 422])
 def test_a_refusal_of_github_is_the_reason(github: GitHost, status: int) -> None:
     """What will not pass by itself is not tried again."""
     github.fault = lambda call: (status, False) if call == "POST /git/blobs" else None
@@ -109,6 +111,30 @@ def test_a_refusal_of_github_is_the_reason(github: GitHost, status: int) -> None
     found = asyncio.run(publish(github))
 
     assert (type(found), str(found)) == (RefusedError, f"GitHub answered {status} to POST /git/blobs")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_wrong_token_is_named_and_says_nothing_against_the_fix(github: GitHost, status: int) -> None:
+    """With the token right, the same fix is published."""
+    github.fault = lambda call: (status, False) if call == "POST /git/blobs" else None
+
+    found = asyncio.run(publish(github))
+
+    assert (type(found), str(found)) == (
+        LaterError,
+        f"GitHub answered {status} to POST /git/blobs: GITHUB_TOKEN is not valid, or has not the rights that it needs",
+    )
+
+
+@pytest.mark.parametrize("python", ["", "/srv/venvs/shop/bin/python"])
+def test_a_body_shows_no_path_of_the_interpreter(github: GitHost, python: str) -> None:
+    """Where it stands is the business of the monitor's machine."""
+    run = {**RUN, "tail": f"{python or sys.executable} -m pytest\n1 failed"}
+    said = pull_request.body(
+        {**FIX, "proof": {"jail": "bubblewrap", "runs": [run]}}, replace(settings(github), python=python)
+    )
+
+    assert "```text\npython -m pytest\n1 failed\n```" in said
 
 
 def test_foreign_text_stays_in_blocks_of_code(github: GitHost) -> None:

@@ -21,6 +21,8 @@ async def follow(settings: FixSettings, store: FixStore, questions: FixQuestions
             with suppress(LaterError, RefusedError):  # it is looked at again after the next scan
                 if row["state"] == "opened":
                     await _pulled(github, row, store)
+                elif row["state"] == "stopped":
+                    await _stopped(github, row, store, questions)
                 else:
                     await _merged(github, row, settings, store, questions)
 
@@ -32,6 +34,15 @@ async def _pulled(github: GitHub, row: Any, store: FixStore) -> None:
         await store.judged(row["fix_id"], "opened", "merged", f"merged as {commit[:12]}", commit)
     elif pull.get("state") == "closed":
         await store.judged(row["fix_id"], "opened", "closed", "a person closed the pull request")
+
+
+async def _stopped(github: GitHub, row: Any, store: FixStore, questions: FixQuestions) -> None:
+    """Take the judgement back where the build that runs has the fix, and the pattern is seen again."""
+    events = await questions.events_since(row["fingerprint"], row["updated_at"])
+    deployed, _ = await questions.newest_commit(row["fingerprint"])
+    if events and deployed and await github.contains(deployed, row["merge_commit"]):
+        reason = f"seen {events} times since it had stopped, in build {deployed[:12]}, which has the fix"
+        await store.judged(row["fix_id"], "stopped", "returned", reason)
 
 
 async def _merged(github: GitHub, row: Any, settings: FixSettings, store: FixStore, questions: FixQuestions) -> None:

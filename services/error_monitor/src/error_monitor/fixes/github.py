@@ -13,6 +13,7 @@ from error_monitor.fixes.records import LaterError, RefusedError
 BRANCHES = "error-monitor/"
 ANSWER_BYTES = 8 * 1024 * 1024
 ARCHIVE_BYTES = 200 * 1024 * 1024
+SETTING = "GITHUB_TOKEN"
 _WRITES = (
     ("POST", re.compile(r"/git/(?:blobs|trees|commits|refs)")),
     ("PATCH", re.compile(rf"/git/refs/heads/{BRANCHES}v\d+-[0-9a-f]+")),
@@ -148,11 +149,13 @@ class GitHub:
 
 
 def trouble(method: str, path: str, status: int, headers: httpx.Headers, text: str = "") -> Exception:
-    """Make the error of a failed answer: a passing fault is tried again later; any other is a reason to give up."""
+    """Make the error of a failed answer: a passing fault and a wrong token are tried again, any other ends the fix."""
     is_told = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
     # A secondary limit may say so in words alone.
     is_limit = status == 429 or (status == 403 and (is_told or "rate limit" in text.lower()))
     said = f"GitHub answered {status} to {method} {path.partition('?')[0][:80]}"
+    if status in (401, 403) and not is_limit:
+        return LaterError(f"{said}: {SETTING} is not valid, or has not the rights that it needs")
     return LaterError(said) if is_limit or status == 409 or status >= 500 else RefusedError(6, said)
 
 

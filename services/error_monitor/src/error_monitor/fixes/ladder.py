@@ -10,7 +10,7 @@ from error_monitor import logs
 from error_monitor.database import AWAY, Database
 from error_monitor.fixes import checkout, context, jail, pull_request, rails
 from error_monitor.fixes.budget import Spending
-from error_monitor.fixes.github import GitHub
+from error_monitor.fixes.github import SETTING, GitHub
 from error_monitor.fixes.model import MOST_OUT, Model
 from error_monitor.fixes.options import FixSettings
 from error_monitor.fixes.proof import Proving
@@ -25,6 +25,8 @@ log = logs.get(__name__)
 
 Choose = Callable[[FixSettings], Awaitable[jail.Jail]]
 MOST_TRIES = 12
+UNCOUNTED = ("budget", SETTING)
+"""What a try waits for that a person has set: it says nothing against the fix."""
 
 
 class Ladder:
@@ -69,7 +71,8 @@ class Ladder:
         except (RefusedError, LaterError) as exc:
             rung = exc.rung if commit and isinstance(exc, RefusedError) else 1
             place = (fingerprint, self.repository, commit, trigger)
-            return await self.store.note_early(*place, rung=rung, reason=str(exc)), None
+            is_dry = not self.settings.enabled
+            return await self.store.note_early(*place, rung=rung, reason=str(exc), is_dry=is_dry), None
         await self.store.passed(owned, 1, f"{pattern['events']} events in {pattern['scans']} scans")
         return owned.fix_id, owned
 
@@ -171,7 +174,7 @@ class Ladder:
         fix = await self.questions.fix(owned.fix_id)
         if rung < 6 or fix is None:
             await self._end(owned, "interrupted", 3, reason)
-        elif fix["tries"] + 1 >= MOST_TRIES and "budget" not in reason:
+        elif fix["tries"] + 1 >= MOST_TRIES and not any(word in reason for word in UNCOUNTED):
             await self._end(owned, "refused", rung, f"{reason}; given up after {MOST_TRIES} tries")
         else:
             with contextlib.suppress(FixLostError):

@@ -1,6 +1,7 @@
 """One draft pull request for one pattern, whoever opens it and however often it is tried."""
 
 import re
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC
 from typing import Any
@@ -58,7 +59,7 @@ def body(fix: Mapping[str, Any], settings: FixSettings) -> str:
         "\n".join(["| run | tests | exit code | time |", "|---|---|---|---|", *runs]),
         f"The new test fails on the base with the pattern's own fingerprint: `{fix['fingerprint']}`.",
         "The end of the run on the base:",
-        _block("\n".join(red["tail"].splitlines()[-30:])),
+        _block("\n".join(red["tail"].replace(settings.python or sys.executable, "python").splitlines()[-30:])),
         "## Limits",
         _LIMITS,
         "## Undo",

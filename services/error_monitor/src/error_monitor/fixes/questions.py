@@ -91,10 +91,12 @@ class FixQuestions:
         return [row["fingerprint"] for row in rows]
 
     async def followed(self) -> list[DictRow]:
-        """The fixes whose pull requests are open, or merged and not yet judged."""
+        """The fixes whose pull requests are open, or merged and not yet judged, or whose patterns were seen since."""
         return await self._database.fetch(
-            """SELECT fix_id, fingerprint, state, pull_number, merge_commit, merged_at FROM error_monitor.fixes
-               WHERE state IN ('opened', 'merged') ORDER BY fix_id LIMIT 100"""
+            """SELECT f.fix_id, f.fingerprint, f.state, f.pull_number, f.merge_commit, f.merged_at, f.updated_at
+               FROM error_monitor.fixes f JOIN error_monitor.patterns p USING (fingerprint)
+               WHERE f.state IN ('opened', 'merged') OR (f.state = 'stopped' AND p.last_seen > f.updated_at)
+               ORDER BY f.fix_id LIMIT 100"""
         )
 
     async def deploys_since(self, fix_id: int) -> list[DictRow]:

@@ -54,7 +54,7 @@ class FixStore:
         return Owned(fix_id=row["fix_id"], fingerprint=fingerprint, fence=row["fence"]) if row else None
 
     async def note_early(
-        self, fingerprint: str, repository: str, commit: str, trigger: str, *, rung: int, reason: str
+        self, fingerprint: str, repository: str, commit: str, trigger: str, *, rung: int, reason: str, is_dry: bool
     ) -> int:
         """A refusal before any work: stored once, however often it is asked again; the fix's number."""
         last = await self._database.fetch_one(
@@ -72,12 +72,12 @@ class FixStore:
         row = await self._database.fetch_one(
             """WITH made AS (INSERT INTO error_monitor.fixes (fingerprint, repository, base_commit, trigger, is_dry,
                    state, rung, reason, fence, expires_at) VALUES (%(fingerprint)s, %(repository)s, %(commit)s,
-                   %(trigger)s, true, 'refused', %(rung)s, %(reason)s,
+                   %(trigger)s, %(is_dry)s, 'refused', %(rung)s, %(reason)s,
                    nextval('error_monitor.fix_fences'), now()) RETURNING fix_id)
                INSERT INTO error_monitor.fix_steps (fix_id, rung, is_passed, reason)
                SELECT fix_id, %(rung)s, false, %(reason)s FROM made RETURNING fix_id""",
             {"fingerprint": fingerprint, "repository": repository, "commit": commit, "trigger": trigger, "rung": rung,
-             "reason": storable(reason)[:500]},
+             "reason": storable(reason)[:500], "is_dry": is_dry},
         )  # fmt: skip
         assert row is not None
         return int(row["fix_id"])
