@@ -17,9 +17,9 @@ for db in reports archive; do
 done
 """
 CONFIGURES = """set -e
+echo "max_connections = 44" >/tmp/more.conf
 sed -i 's/^#work_mem.*/work_mem = 7MB/' "$PGDATA/postgresql.conf"
-echo "max_connections = 44
-shared_preload_libraries = 'no_such_library'" >> "$PGDATA/postgresql.conf"
+echo "shared_preload_libraries = 'no_such_library'" | cat - /tmp/more.conf >> "$PGDATA/postgresql.conf"
 """
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def set_up(stack: Stack, voice: Voice) -> None:
     folder = stack.home / "set-up"
     scripts = image.config_of(service).scripts
     named = mounts.named(service, scripts)
+    named = replace(named, places=named.places | {"/tmp": folder})  # noqa: S108 - the container's, which is a script's own
     for script in scripts:
         voice.detail(f"{image.INIT_FOLDER}/{script.name}")
         folder.mkdir(mode=0o700, exist_ok=True)
