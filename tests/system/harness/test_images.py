@@ -42,6 +42,8 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
     assert {"archive", "reports"} < names
     assert postgres.execute("SELECT name FROM audit.event").fetchall() == [("first",)]
     assert postgres.execute("SELECT * FROM a, b, c, who").fetchall() == [(1, 2, 3, "ann")]
+    (dumps,), (serves,) = postgres.execute("SELECT * FROM tools UNION ALL SELECT current_setting('server_version')")
+    assert dumps.split()[2].split(".")[0] == serves.split(".")[0]
     assert postgres.execute("SHOW work_mem").fetchone() == ("7MB",)
     assert postgres.execute("SHOW max_connections").fetchone() == ("44",)
     assert postgres.execute("SELECT * FROM teams").fetchall() == [("red",), ("blue",)]
@@ -61,10 +63,11 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
     scripts |= {
         "init/06.sh": "export TEAM=blue${POSTGRES_INITDB_ARGS?}\ndocker_process_sql -c 'CREATE TABLE teams (t text)'\n",
         "init/08.sh": CONFIGURES,
+        "init/09.sh": "psql -c \"CREATE TABLE tools AS SELECT '$(pg_dump --version)'\"\n",
         "init/07.sh": "\"${psql[@]}\" -q <<<\"INSERT INTO teams VALUES ('red'), ('$TEAM')\"\n",
     }
     scripts |= {"init/sub/b.sql": "CREATE TABLE b (b int);\n", "init/sub/c.sql": "SELECT 3 AS c INTO c;\n"}
-    project(guest, "postgres", postgres(more=more), test, **scripts)
+    project(guest, "postgres", postgres("postgres:15-alpine", more=more), test, **scripts)
     packed = b"CREATE TABLE audit.event AS SELECT 'first' AS name;\n"
     (guest.project / "init/03.sql.gz").write_bytes(gzip.compress(packed))
 

@@ -100,8 +100,7 @@ def _opened(file: Path) -> gzip.GzipFile | lzma.LZMAFile:
 def _run(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str], named: mounts.Named) -> None:
     """Run a script as the image does, with the container's variables; `psql` finds the server by those of libpq."""
     scratch, log, is_shell = stack.home / "set-up", stack.home / "set-up.log", script.name.endswith(".sh")
-    port = stack.endpoints["postgres"].port
-    with log.open("wb") as output, _cage(script, scratch, file, named, port) as confine:
+    with log.open("wb") as output, _cage(stack, script, scratch, file, named) as confine:
         child = process.spawn(
             _command(script, file, scratch),
             env=_environment(stack, given),
@@ -130,16 +129,17 @@ def _command(script: image.Script, file: Path, scratch: Path) -> list[str]:
 
 @contextmanager
 def _cage(
-    script: image.Script, scratch: Path, file: Path, named: mounts.Named, port: int
+    stack: Stack, script: image.Script, scratch: Path, file: Path, named: mounts.Named
 ) -> Iterator[Callable[[], None] | None]:
     """Confine a script written for a container, whose port 5432 is another server's on this machine.
 
-    It may run this machine's programs, write only to `scratch`, and connect only to `port`.
+    It may run this machine's programs, write only to `scratch`, and connect only to its own server.
     """
-    psql = Server(program=Path(programs.psql()), version="", source="")
-    runs = ["/usr", "/bin", "/sbin", "/lib", "/lib64", str(psql.bin_dir), str(file)]
+    own, psql = stack.request.servers["postgres"], Server(program=Path(programs.psql()), version="", source="")
+    runs = ["/usr", "/bin", "/sbin", "/lib", "/lib64", str(own.bin_dir), str(psql.bin_dir), str(file)]
     beside = {file.parent} | ({script.source.parent} if isinstance(script.source, Path) else set())
-    ruleset = sandbox.cage(runs, [*psql.reads, *map(str, beside), *map(str, named.paths)], [str(scratch)], port)
+    reads = [*own.reads, *psql.reads, *map(str, beside), *map(str, named.paths)]
+    ruleset = sandbox.cage(runs, reads, [str(scratch)], stack.endpoints["postgres"].port)
     try:
         yield partial(sandbox.enter, ruleset) if ruleset is not None else None
     finally:
@@ -150,7 +150,8 @@ def _cage(
 def _environment(stack: Stack, given: Mapping[str, str]) -> dict[str, str]:
     """The container's variables; a scratch folder is the home of the database and of the user."""
     endpoint, scratch = stack.endpoints["postgres"], str(stack.home / "set-up")
-    path = os.pathsep.join([str(Path(programs.psql()).parent), os.defpath])
+    # pg_dump and the like are the server's own, as in the image: others would speak to it as to a newer one.
+    folders = [stack.request.servers["postgres"].bin_dir, Path(programs.psql()).parent, os.defpath]
     return {
         "POSTGRES_INITDB_ARGS": "",  # the entrypoint exports it also where nothing sets it
         **given,
@@ -162,7 +163,7 @@ def _environment(stack: Stack, given: Mapping[str, str]) -> dict[str, str]:
         "PGDATA": scratch,
         "HOME": scratch,
         "TMPDIR": scratch,
-        "PATH": path,
+        "PATH": os.pathsep.join(map(str, folders)),
     }
 
 
