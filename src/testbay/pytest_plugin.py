@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbay import settings
-from testbay.harness.plugin import hints, imports, reruns
+from testbay.harness.plugin import hanging, hints, imports, reruns
 from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRedis
 from testbay.harness.plugin.evidence import Causes
 from testbay.harness.plugin.given import Leases, Nats
@@ -115,6 +115,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.unregister(order)
         config.pluginmanager.register(order, "testbay-order")
     config.pluginmanager.register(Deselected(), "testbay-deselected")
+    config.pluginmanager.register(hanging.Hanging(config), "testbay-hanging")
     if hasattr(config, "workerinput"):
         return
     config.pluginmanager.register(reruns.Flaky(config.getoption("--testbay-flaky")), "testbay-flaky")

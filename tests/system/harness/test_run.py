@@ -176,6 +176,32 @@ def test_hanging_test_ends_with_a_timeout(bay: Bay) -> None:
     assert "test_hang: Failed: Timeout (>1.0s) from pytest-timeout." in done.out
 
 
+LOCKED_TWICE = """
+import ctypes
+
+def test_a():
+    pass
+
+def test_stuck():
+    lock = ctypes.create_string_buffer(64)
+    for _ in range(2):
+        ctypes.CDLL(None).pthread_mutex_lock(lock)
+"""
+
+
+def test_a_test_that_python_cannot_interrupt_ends_the_run_with_its_stack(bay: Bay) -> None:
+    """A call of C that waits, as psycopg2 for a lock, starts no handler of a signal: pytest is ended from a thread."""
+    bay.tests(LOCKED_TWICE)
+
+    done = bay.run("run", "shop", TESTBAY_TEST_TIMEOUT="1")
+
+    assert done.code == 15
+    assert (
+        "error: pytest ended while tests/integration/test_it.py::test_stuck ran; 1 of 2 tests had not run" in done.out
+    )
+    assert 'test_it.py", line 10 in test_stuck' in done.out
+
+
 def test_what_follows_the_dashes_goes_to_pytest(bay: Bay) -> None:
     """`-- -k dragonfly` runs one test of four, and that is no error; pytest may be silent about it."""
     done = bay.run("run", "shop", "--", "-k", "dragonfly", "-p", "no:terminal")

@@ -74,8 +74,10 @@ def _ending(worker: Any) -> str:
 def _frames(stack: str) -> list[str]:
     """Extract from faulthandler's text the error, and its thread's frames down to pytest's call of the test."""
     lines = visible(stack).splitlines()
-    error = [line for line in lines if line.startswith("Fatal Python error")]
-    from_thread = itertools.dropwhile(lambda line: not line.startswith("Current thread"), lines)
+    error = [line for line in lines if line.startswith(("Fatal Python error", "Timeout ("))]
+    begins = [number for number, line in enumerate(lines) if line.startswith("Thread ")]  # the main one comes last
+    current = [number for number, line in enumerate(lines) if line.startswith("Current thread")]
+    from_thread = lines[(current or begins[-1:] or [len(lines)])[0] :]
     return error + list(itertools.takewhile(lambda line: line and "/_pytest/" not in line, from_thread))
 
 

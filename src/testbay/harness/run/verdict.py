@@ -56,7 +56,8 @@ def _cut_off(results: Results, code: int) -> TestsDidNotRunError:
     return TestsDidNotRunError(
         f"pytest ended while {results.cut_off[0]} ran; {left}",
         why=results.ended
-        or "a time limit ended all of pytest (pytest-timeout's method `thread`), or something called os._exit",
+        or "a time limit ended all of pytest: the test hung where Python cannot interrupt it, as in a client that "
+        "waits for a lock, or pytest-timeout's method is `thread`; or something called os._exit",
         todo=f"see its stack above, and run it alone: testbay run -- '{results.cut_off[0]}'",
         evidence=evidence,
     )
