@@ -14,7 +14,19 @@ _SQL_FOLDERS = (
     *("sql/schema", "db/schema", "sql", "schema"),
 )
 _NUMBERED = re.compile(r"[Vv]?\d+.*\.sql")
-_OTHERS = PASSED_OVER | SHOWN | {"tests", "test", "fixtures", "seeds", "queries"}
+_DATABASES = {
+    "clickhouse",
+    "mysql",
+    "mariadb",
+    "sqlite",
+    "sqlite3",
+    "mssql",
+    "oracle",
+    "duckdb",
+    "snowflake",
+    "bigquery",
+}
+_OTHERS = PASSED_OVER | SHOWN | _DATABASES | {"tests", "test", "fixtures", "seeds", "queries"}
 _ALONE = (".", "db", "database")  # folders of which one file of SQL, if it is a schema, is all there is
 _SCHEMA = re.compile(r"(schema|structure|init|tables|create_?tables|database)\.sql", re.IGNORECASE)
 _TARGETS = ("migrate", "db-migrate", "migrations", "migrate-up", "db-upgrade", "upgrade", "migration")
@@ -152,7 +164,7 @@ def _elsewhere(project: Project) -> list[Path]:
     paths = [path for depth in ("*/*/", "*/*/*/") for path in project.root.glob(f"{depth}*.sql")]
     folders: dict[Path, list[Path]] = {}
     for file in sorted(path.relative_to(project.root) for path in paths):
-        if not any(part in _OTHERS or part.startswith(".") for part in file.parts):
+        if not any(part.lower() in _OTHERS or part.startswith(".") for part in file.parts):
             folders.setdefault(file.parent, []).append(file)
     return [
         folder

@@ -26,6 +26,7 @@ LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGR
         },
         {"infra/a/001_a.sql": "CREATE TABLE a ();", "infra/b/001_b.sql": "CREATE TABLE b ();"},
         {"db/seed/001_teas.sql": "INSERT INTO teas VALUES (1);"},
+        {"infra/ClickHouse/001_hits.sql": "CREATE TABLE hits () ENGINE = MergeTree;"},
         {"tests/sql/001_teas.sql": "CREATE TABLE teas ();", ".git/sql/001_teas.sql": "CREATE TABLE teas ();"},
         {"reports/sql/totals.sql": "CREATE TABLE totals ();", "reports/sql/1_all.sql": "CREATE TABLE a ();"},
     ],
