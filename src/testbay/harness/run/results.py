@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,11 +99,13 @@ def read(run_dir: Path) -> Results:
     )
 
 
-def _cut_off(planned: list[str], attempts: list[Attempt], facts: Iterable[Fact]) -> list[str]:
-    """The tests that were running when pytest ended: those set up without an outcome, else the next one."""
+def _cut_off(planned: list[str], attempts: list[Attempt], facts: Sequence[Fact]) -> list[str]:
+    """The tests that were running when pytest ended: those set up and not torn down, else the next one."""
     silent = recordparts.silent(planned, attempts)
     begun = {fact.id for fact in facts if fact.outcome}
-    return [nodeid for nodeid in silent if nodeid in begun] or silent[:1]
+    phases = {(fact.id, fact.when) for fact in facts}
+    torn = [nodeid for nodeid in planned if (nodeid, "setup") in phases and (nodeid, "teardown") not in phases]
+    return torn or [nodeid for nodeid in silent if nodeid in begun] or silent[:1]
 
 
 def _without_other_shards(counts: dict[str, int], theirs: int) -> dict[str, int]:

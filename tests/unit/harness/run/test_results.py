@@ -250,6 +250,13 @@ def test_a_pytest_that_is_cut_off_names_the_test(tmp_path: Path, last: list[dict
     assert results.tests_line(found, 1.0) == "Tests: 1 passed in 1.0s\n   b: pytest ended while it ran"
 
 
+def test_a_test_that_is_cut_off_while_it_is_torn_down_is_named(tmp_path: Path) -> None:
+    """It has passed by then; the next test has not begun, and nothing of it hung."""
+    found = results.read(run_dir(tmp_path, {"planned": ["a", "b"]}, phase("a", "setup"), phase("a", "call")))
+
+    assert found.cut_off == ["a"]
+
+
 KILLED = "the system was out of memory, or it was killed: by hand, or by a test that kills its process group"
 CRASHED = "code outside Python crashed, an extension module most often: its stack stands above"
 SENT = "it was sent by hand, or by a test that signals its own process or process group"
