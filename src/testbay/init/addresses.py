@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from testbay.init import literals, mentions, settingsfiles
-from testbay.init.literals import UNKNOWN, text_of
+from testbay.init.literals import LOCAL, UNKNOWN, text_of
 from testbay.init.project import Project, Source, once
 from testbay.init.settingsclasses import settings_classes
 from testbay.init.syntax import entries, keywords, last, owner
@@ -25,7 +25,6 @@ _SCHEMES = {
     "valkey": "dragonfly",
     "nats": "nats",
 }
-_LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 # what a client may be told to connect to
 _URL = re.compile(
     r"(?:(?:db|sqla)\+)?(?P<scheme>postgres(?:ql)?|postgis|psql|pgsql|redis|valkey|nats)(?:\+\w+)?://"
     r"(?:(?P<user>[\w.\0-]*)(?::(?P<password>[\w.!$\0-]*))?@)?"
@@ -67,7 +66,7 @@ class FixedAddress:
     @property
     def is_local(self) -> bool:
         """Return whether the host is this machine, and not a name that only containers know."""
-        return self.host in _LOCAL
+        return self.host in LOCAL
 
 
 def databases_of_tests(project: Project) -> Iterator[str]:
@@ -260,9 +259,9 @@ def _is_of_redis(call: ast.Call, named: Mapping[str, str]) -> bool:
     words = {word.arg for word in call.keywords}
     if last(call.func) in _BY_KEYWORD:  # pools of PostgreSQL's drivers are called so, too
         names = all(re.fullmatch(r"[\w.-]+", text_of(arg, {})) for arg in call.args)  # of a queue
-        return named.get("host") in _LOCAL or ("Redis" in last(call.func) and not words and names)
+        return named.get("host") in LOCAL or ("Redis" in last(call.func) and not words and names)
     if last(call.func) not in OF_REDIS or None in words or any(isinstance(arg, ast.Starred) for arg in call.args):
-        return named.get("host") in _LOCAL and _ONLY_OF_REDIS in words
+        return named.get("host") in LOCAL and _ONLY_OF_REDIS in words
     return not words & _ELSEWHERE
 
 

@@ -10,6 +10,7 @@ from testbay.init.project import Source
 from testbay.init.syntax import keywords, last
 
 UNKNOWN = "\0"  # replaces one part of a text: the rest may still be an address
+LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 # what a client may be told to connect to
 _READS = ("getenv", "get", "environ", "config", "env", "str")
 _DEPTH = 20  # of expressions in expressions
 _LONGEST = 4096  # characters: a text that doubles itself again and again would fill the memory
@@ -80,13 +81,18 @@ def _made(node: ast.expr, known: Mapping[str, str], depth: int, *, defaults: boo
 
 
 def _chosen(node: ast.IfExp, known: Mapping[str, str], depth: int, *, defaults: bool) -> str:
-    """Evaluate `5433 if host == "localhost" else 5432`; UNKNOWN unless both sides of the comparison are known."""
+    """Evaluate `5433 if host == "localhost" else 5432`; UNKNOWN unless both sides of the comparison are known.
+
+    Of `"database" if IN_CONTAINER else "localhost"` the host on this machine counts, whatever the condition.
+    """
     match node.test:
         case ast.Compare(left=one, ops=[ast.Eq()], comparators=[other]):
             sides = [text_of(side, known, depth, defaults=defaults) for side in (one, other)]
             if UNKNOWN not in "".join(sides):
                 return text_of(node.body if sides[0] == sides[1] else node.orelse, known, depth, defaults=defaults)
-    return UNKNOWN
+    hosts = [text_of(side, known, depth, defaults=defaults) for side in (node.body, node.orelse)]
+    local = [host for host in hosts if host in LOCAL]
+    return local[0] if len(local) == 1 and UNKNOWN not in "".join(hosts) else UNKNOWN
 
 
 def _operated(node: ast.BinOp, known: Mapping[str, str], depth: int, *, defaults: bool) -> str:

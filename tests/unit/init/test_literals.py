@@ -34,6 +34,8 @@ def test_text_of_itself_twice_ends(twice: str) -> None:
         ('H = "localhost"\nr = redis.Redis(H, port=7001 if H == "localhost" else 7002)', "{ redis = 7001 }"),
         ('H = "localhost"\nr = redis.Redis(H, port=7001 if H == "cache" else 7002)', "{ redis = 7002 }"),
         ('H = "localhost"\nr = redis.Redis(H, port=7001 if H == there else 7002)', ""),
+        ('r = redis.Redis("cache" if IN_CI else "localhost", 7003)', "{ redis = 7003 }"),
+        ('r = redis.Redis(there if IN_CI else "localhost", 7003)', ""),
     ],
 )
 def test_defaults_of_functions_and_of_clients_are_addresses(project: Project, code: str, ports: str) -> None:
