@@ -65,13 +65,11 @@ def _field(found: re.Match[str]) -> str:
     return f"{found[1]}{found[2]}{wrap}{REDACTED}{wrap}"
 
 
+_BEGIN = r"-----BEGIN [A-Z0-9 ]*(?:PRIVATE KEY|CERTIFICATE)[A-Z ]*-----"
 RULES = (
-    _rule(
-        "-----begin",
-        r"-----BEGIN [A-Z0-9 ]*(?:PRIVATE KEY|CERTIFICATE)[A-Z ]*-----"
-        r"(?:.{0,20000}?-----END [A-Z0-9 ]+-----|(?:(?:\\n|\s)*[A-Za-z0-9+/=]{16,})*)",
-        _kept_lines,
-    ),
+    # Two: many that begin and never end would each be looked through to the end of the text.
+    _rule("-----end", rf"{_BEGIN}.{{0,20000}}?-----END [A-Z0-9 ]+-----", _kept_lines),
+    _rule("-----begin", rf"{_BEGIN}(?:(?:\\n|\s)*[A-Za-z0-9+/=]{{16,}})*", _kept_lines),
     _rule("://", r"([a-z][\w+.-]{1,30}://)(?:[^\s/?#'\"<>@:]*:)?[^\s/?#'\"<>]+@", rf"\1{REDACTED}@"),
     _rule(
         "authorization",
