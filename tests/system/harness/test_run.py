@@ -176,6 +176,28 @@ def test_hanging_test_ends_with_a_timeout(bay: Bay) -> None:
     assert "test_hang: Failed: Timeout (>1.0s) from pytest-timeout." in done.out
 
 
+WITHOUT = """
+from contextlib import suppress
+
+def test_a(postgres):
+    with suppress(Exception):
+        postgres.execute("CREATE EXTENSION nosuch")
+    raise LookupError("no table")
+"""
+
+
+def test_an_extension_that_the_server_lacks_is_named_where_a_test_fails(bay: Bay) -> None:
+    """The program went on without it, so the test's own error speaks of something else."""
+    bay.tests(WITHOUT)
+
+    done = bay.run("run", "shop")
+
+    assert (
+        "    note: this PostgreSQL server has no extension 'nosuch', which a test asks for: an image that has it"
+        in done.out
+    )
+
+
 LOCKED_TWICE = """
 import ctypes
 

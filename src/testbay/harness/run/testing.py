@@ -20,6 +20,7 @@ from testbay.harness.run.results import Results
 from testbay.harness.run.run import Run, begin_report
 from testbay.harness.run.shards import split as shards
 from testbay.harness.stack import lifeline, registry
+from testbay.harness.stack.migrations import complaints
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.testpaths import folders_of_tests
 
@@ -52,6 +53,8 @@ def test(run: Run, stack: Stack, pytest: PytestProcess, pytest_args: Sequence[st
         good = code == 0
         if good and done.count("passed") and not done.elsewhere:
             _note_unasked(run, stack, accepted)
+        if done.is_red:
+            _note_lacking(run)
     finally:
         done = results.read(run.dir) if done is None else done
         _record(run, done)
@@ -64,6 +67,13 @@ def _note_unasked(run: Run, stack: Stack, accepted: Mapping[str, int]) -> None:
     if not registry.has_been_leased(stack.home):
         for line in connections.missed(stack.endpoints.values(), accepted):
             run.voice.detail(f"note: {line}")
+
+
+def _note_lacking(run: Run) -> None:
+    """Name what PostgreSQL came without and was asked for: a program that goes on then misses a table."""
+    for log in sorted((run.dir / "logs").glob("postgres*.log")):
+        if error := complaints.lacking("a test", log.read_text(encoding="utf-8", errors="replace")):
+            run.voice.detail(f"note: {error.what}: {error.todo}")
 
 
 def _record(run: Run, done: Results) -> None:
