@@ -1,4 +1,4 @@
-"""Addresses in tests to which no test connects: arguments of fakes and parsers, and parts of comparisons."""
+"""Addresses in tests to which no test connects: in skipped ones, arguments of fakes and parsers, in comparisons."""
 
 import ast
 import re
@@ -27,7 +27,13 @@ def mentioned(source: Source) -> set[ast.AST]:
         return set(source.nodes)
     calls = [call for call in source.of(ast.Call) if _only_mentions(call, source)]
     down = [function for function in source.functions if _is_down(function.name)]
-    return {part for node in (*calls, *down, *source.of(ast.Compare)) for part in ast.walk(node)}
+    skipped = [node for node in (*source.functions, *source.of(ast.ClassDef)) if any(map(_skips, node.decorator_list))]
+    return {part for node in (*calls, *down, *skipped, *source.of(ast.Compare)) for part in ast.walk(node)}
+
+
+def _skips(decorator: ast.expr) -> bool:
+    """Return whether a mark skips its test wherever it runs, as `skipif` may not."""
+    return last(decorator.func if isinstance(decorator, ast.Call) else decorator) == "skip"
 
 
 def _is_down(name: str) -> bool:

@@ -167,15 +167,6 @@ def test_requirements_of_the_documentation_name_no_server(project: Project) -> N
     assert list(servers.servers(add(project, files), {}).needs) == ["postgres"]
 
 
-def test_what_puts_env_files_above_testbay_is_said(project: Project) -> None:
-    """Such a program never sees the servers of its tests."""
-    made = manifest.draft(add(project, {".env": "", "a.py": "load_dotenv(override=True)"}), {})
-
-    assert made.missing[-1] == (
-        "a way past .env: a.py calls load_dotenv(override=True), which puts .env above testbay's values"
-    )
-
-
 @pytest.mark.parametrize(
     ("packages", "conftest", "said"),
     [
@@ -265,6 +256,11 @@ def test_what_tests_insist_on_fixes_the_port(project: Project, files: dict[str, 
         ("import redis\nAT = 'redis://localhost:6381'\nclient = redis.from_url(AT)", ["{ redis = 6381 }"]),
         ("def setUp(self):\n    self.client = redis.Redis()", ["{ redis = 6379 }"]),
         ("import fakeredis\n" + CONNECTS, []),
+        ("import pytest\n@pytest.mark.skip('slow')\ndef test_it():\n    RedisSettings('localhost', 7000)", []),
+        (
+            "import pytest\n@pytest.mark.skipif(X)\ndef test_it():\n    RedisSettings('localhost', 7000)",
+            ["{ redis = 7000 }"],
+        ),
         ('async def test_safe_redis_down():\n    Cache(address="redis://localhost:7000")', []),
         (CONNECTS + "\n\ndef test_patched():\n    with patch('app.redis.from_url'):\n        pass", []),
         ("def test_it():\n    assert parse('redis://localhost:6379').port == 6379", []),

@@ -99,3 +99,12 @@ def test_the_parts_of_an_address_above_the_environment_are_fixed(project: Projec
 
     assert [line.value for line in made.keys if line.key == "ports"] == ports
     assert [line.value for line in made.env if line.key == "DB_IP"] == ['"{postgres.host}"']
+
+
+def test_what_puts_env_files_above_testbay_is_said(project: Project) -> None:
+    """Such a program never sees the servers of its tests."""
+    made = manifest.draft(add(project, {".env": "", "a.py": "load_dotenv(override=True)"}), {})
+
+    assert made.missing[-1] == (
+        "a way past .env: a.py calls load_dotenv(override=True), which puts .env above testbay's values"
+    )
