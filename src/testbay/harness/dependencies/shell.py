@@ -6,7 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 HARMLESS = ("set", "echo", "mkdir", "chown", "chmod", "sleep", "cd", "umask", "ulimit", "true", ":", "export", "wait")
 
 _KEYWORDS = ("for", "while", "until", "case", "do", "function", "!", "shift")
-_TESTS = ("[", "[[", "test")
+_TESTS = {"[": ["]"], "[[": ["]]"], "test": []}  # with what closes each
+# What the image, Docker or the shell sets: where the compose file does not, it is unknown, not empty.
+_SET_ELSEWHERE = re.compile(
+    r"HOSTNAME|HOME|PATH|(?:OLD)?PWD|USER|LANG|E?UID|P?PID|RANDOM|SECONDS|(?:BASH|PG|GOSU|BITNAMI|OS)_\w+|BASH|PGDATA"
+    r"|(?:REDIS|VALKEY)_(?:VERSION|DOWNLOAD_\w+)"
+)
+_SETS_UNSEEN = (".", "source", "eval", "read")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _BRACED = re.compile(r"\{([A-Za-z_]\w*)(?:(:?[-?+])(.*))?\}", re.DOTALL)
@@ -102,6 +108,7 @@ class _Scanner:
         self._branches: list[tuple[bool, bool]] = []  # of each open `if`: whether this branch runs, and whether one did
         self._before_then = False
         self._has_failed = False  # a test before `&&`
+        self._unseen = ""  # a command that may have set any variable
 
     def commands(self) -> list[list[str]]:
         while self._at < len(self._line):
@@ -134,6 +141,8 @@ class _Scanner:
     def _plain(self, char: str) -> None:
         if char == "#" and self._word is None:
             self._at = self._find("\n", self._at, otherwise=len(self._line))
+        elif char == "\n" and self._word is None and not self._commands[-1]:
+            self._at += 1  # behind `&&` the command still comes
         elif char in " \t":
             self._end_word()
             self._at += 1
@@ -209,7 +218,7 @@ class _Scanner:
             return self._output(inner)
         if name := _NAME.match(rest):
             self._at += 1 + name.end()
-            return self._environment.get(name[0], "")
+            return self._value(name[0], None, None)
         if rest.startswith("("):
             end = self._find(")", self._at)
             inner, self._at = self._line[self._at + 2 : end], end + 1
@@ -226,6 +235,8 @@ class _Scanner:
 
     def _value(self, name: str, operator: str | None, word: str | None) -> str:
         value = self._environment.get(name)
+        if value is None and _SET_ELSEWHERE.fullmatch(name) and any(word in _TESTS for word in self._commands[-1]):
+            raise NotUnderstoodError(f"its shell line tests {name}, which the image or the shell sets")
         present = bool(value) if (operator or "").startswith(":") else value is not None
         if (operator or "").endswith("+"):
             return self._other(word or "") if present else ""
@@ -281,19 +292,37 @@ class _Scanner:
         if self._has_failed or not all(runs for runs, _ in self._branches):
             command, self._echoed = [], 0
         if command and command[0] in _TESTS:
-            self._has_failed = not _holds(command)
+            self._has_failed = not self._holds(command)
             command = []
         self._has_failed = self._has_failed and goes_on
         if self._echoed:
             self._write(command[1 : self._echoed], command[self._echoed :])
-        if command and command[0] in _KEYWORDS:
+        if command and (command[0] in _KEYWORDS or (command[0] == "exit" and self._branches)):
             raise NotUnderstoodError(f"its shell line holds {command[0]!r}")
-        assigned = command[1:] if command[:1] == ["export"] else command
-        while assigned and (match := _ASSIGNMENT.fullmatch(assigned[0])):
-            self._environment[match[1]] = match[2]
-            assigned = assigned[1:]
-        self._commands[-1] = assigned
+        self._commands[-1] = self._assign(command)
         self._commands.append([])
+
+    def _assign(self, command: list[str]) -> list[str]:
+        """Set the variables and words that a command sets; return what is left of it to run."""
+        if command[:2] == ["set", "--"]:
+            self._handed = command[2:]
+        if command[:1] == ["unset"]:
+            self._environment = {name: value for name, value in self._environment.items() if name not in command}
+        if command and command[0] in _SETS_UNSEEN:
+            self._unseen = command[0]
+        rest = command[1:] if command[:1] == ["export"] else command
+        found: dict[str, str] = {}
+        while rest and (match := _ASSIGNMENT.fullmatch(rest[0])):
+            found[match[1]] = match[2]
+            rest = rest[1:]
+        if not rest or command[0] == "export":  # before a program they are that program's alone
+            self._environment |= found
+        return rest
+
+    def _holds(self, test: list[str]) -> bool:
+        if self._unseen:
+            raise NotUnderstoodError(f"its shell line holds a test behind {self._unseen!r}, which may set variables")
+        return _holds(test)
 
     def _branch(self, command: list[str]) -> list[str]:
         """Follow the keywords of `if` that a command begins with; return what is left of it."""
@@ -305,7 +334,7 @@ class _Scanner:
                 self._branches.append((False, False))
             _, did = self._branches[-1]
             if keyword in ("if", "elif"):
-                self._before_then, runs = True, not did and _holds(rest)
+                self._before_then, runs = True, not did and self._holds(rest)
                 self._branches[-1], rest = (runs, did or runs), []
             elif keyword == "else":
                 self._branches[-1] = (not did, True)
@@ -331,11 +360,13 @@ def _holds(test: list[str]) -> bool:
     Raises:
         NotUnderstoodError: It is another one, such as one of a file.
     """
-    brackets, *words = [word for word in test if word not in ("]", "]]")] or [""]
+    brackets, *words = test or [""]
+    end = len(words) - len(_TESTS.get(brackets, []))
+    words, closed = words[:end], words[end:]
     negated = words[:1] == ["!"]
     held: bool | None
     match words[negated:]:
-        case _ if brackets not in _TESTS:
+        case _ if closed != _TESTS.get(brackets):
             held = None
         case ["-n" | "-z" as kind, text]:
             held = bool(text) == (kind == "-n")

@@ -94,6 +94,7 @@ def test_dragonflys_settings_are_variables_too() -> None:
         (service(), ""),
         (service("--requirepass", "a"), "a"),
         (service("--requirepass=a=b"), "a=b"),
+        (service('--requirepass=it\'s a "b"'), 'it\'s a "b"'),
         (service("--requirepass"), ""),
         (service(DFLY_requirepass="c"), "c"),
         (service(DFLY_PASSWORD="d"), "d"),

@@ -30,6 +30,9 @@ def words(line: str) -> list[list[str]]:
         ('if [ -n "$EMPTY" ]; then\n a\nelif test "$PW" = x; then b; else\n r $FLAGS\nfi', [["r", "--hz", "5", "--x"]]),
         ('if [ -z "$EMPTY" ]; then if [ "$PW" != x ]; then a; fi; b; else A=1; fi; r $A', [["a"], ["b"], ["r"]]),
         ('[ -n "$EMPTY" ] && A=1 && b; [[ ! -z $PW ]] && B=2; r $A $B', [["r", "2"]]),
+        ('[ -n "$EMPTY" ] && # said\n\n  a\nr', [["r"]]),
+        ('set -- r "$@"; "$@"', [["set", "--", "r", "-p", "54 32"], ["r", "-p", "54 32"]]),
+        ('unset PW; A=1 a; [ -n "$PW$A" ] && b; r', [["unset", "PW"], ["a"], ["r"]]),
     ],
 )  # fmt: skip
 def test_a_shell_line_is_cut_into_commands(line: str, made: list[list[str]]) -> None:
@@ -46,6 +49,11 @@ def test_a_shell_line_is_cut_into_commands(line: str, made: list[list[str]]) -> 
         ("if [ -n a ] && [ -n b ]; then a; fi", "its shell line holds '['"),
         ("if [ -n a ]; then b", "its shell line holds an open 'if'"),
         ("[[ a == a* ]] && b", "its shell line holds the test `[[ a == a* ]]`"),
+        ("[[ -n a && -n b ]] && c", "its shell line holds the test `[[ -n a`"),
+        ('[ "$HOSTNAME" = a ] && b', "its shell line tests HOSTNAME, which the image or the shell sets"),
+        ("if [ -z ${PGDATA:-} ]; then a; fi", "its shell line tests PGDATA, which the image or the shell sets"),
+        (". /vars; [ -n a ] && b", "its shell line holds a test behind '.', which may set variables"),
+        ("if [ -n a ]; then a; exit 0; fi; b", "its shell line holds 'exit'"),
         ("then a", "its shell line holds 'then'"),
         ("a $(date)", "its shell line holds the output of `date`"),
         ("a 'b", "' is missing"),

@@ -159,11 +159,12 @@ def _name_of(service: ComposeService) -> str:
 
 
 def _flag_settings(words: Sequence[str]) -> Iterator[Setting]:
-    """`--name value …`, also as one word with blanks, and `--name=value`."""
+    """`--name value …`, also as one word with blanks, and `--name=value`, whose value may have blanks."""
     groups: list[list[str]] = []
     for word in words:
         if word.startswith("--") and len(word) > 2:
-            groups.append(_words(word.removeprefix("--")))
+            flag = word.removeprefix("--")
+            groups.append([flag] if re.match(r"[\w-]+=", flag) else _words(flag))
         elif groups:
             groups[-1].append(word)
     for name, *values in groups:
