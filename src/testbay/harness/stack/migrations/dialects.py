@@ -85,7 +85,7 @@ def ordered(folder: Path) -> list[Path]:
             why="testbay applies the *.sql directly in that folder",
             todo='migrations = "…/committed", or let its own tool do it: migrate = "graphile-migrate migrate"',
         )
-    if (folder.parent / "sqitch.plan").is_file():
+    if _sqitch_changes(folder.parent / "sqitch.plan") & {file.stem for file in files}:
         raise MigrationError(
             f"{folder} holds changes of Sqitch",
             why="sqitch.plan beside it has their order, which the names do not tell",
@@ -121,16 +121,34 @@ def left_out(folder: Path, applied: Sequence[Path]) -> list[str]:
 
     What another file includes is applied with it.
     """
-    files = _sql(folder.rglob("*"))
-    named = [(file, *found) for file in {*applied, *files} for found in _INCLUDED.findall(_text(file))]
-    included = {os.path.normpath((file.parent if beside else folder) / name) for file, beside, name in named}
-    places = [(file, file.relative_to(folder)) for file in files if file not in applied and str(file) not in included]
+    known = {*applied, *_included(folder, applied)}
+    places = [(file, file.relative_to(folder)) for file in _sql(folder.rglob("*")) if file not in known]
     others = sorted(file.name for file in folder.iterdir() if _OTHER_NAMES.fullmatch(file.name) and file.is_file())
     return others + sorted(
         str(place)
         for file, place in places
         if file.parent != folder and not any(_OTHER_FOLDERS.fullmatch(name) for name in place.parts[:-1])
     )
+
+
+def _included(folder: Path, files: Iterable[Path]) -> set[Path]:
+    """Find the files that these include, and those include in turn."""
+    found: set[Path] = set()
+    waiting = [*files]
+    while waiting:
+        file = waiting.pop()
+        named = _INCLUDED.findall(_text(file))
+        places = {Path(os.path.normpath((file.parent if beside else folder) / name)) for beside, name in named}
+        new = {place for place in places - found if place.is_file()}
+        found |= new
+        waiting += new
+    return found
+
+
+def _sqitch_changes(plan: Path) -> set[str]:
+    """The names of the changes in a plan of Sqitch: the first word of each line that is no pragma, tag or comment."""
+    lines = _text(plan).splitlines() if plan.is_file() else []
+    return {line.split()[0] for line in lines if line.strip() and line.lstrip()[0] not in "%@#"}
 
 
 def numbers(file: Path) -> tuple[int, ...]:
@@ -194,7 +212,9 @@ def _other_names(files: Sequence[str]) -> str:
 def _refuse_code(folder: Path) -> None:
     """Refuse migrations that are not files of SQL here: they would not run, and the run would still be green."""
     code = sorted(file.name for file in folder.iterdir() if file.is_file() and _CODE.fullmatch(file.name))
-    whole = sorted(f"{file.parent.name}/{file.name}" for name in _IN_FOLDERS for file in folder.glob(f"[0-9]*/{name}"))
+    included = _included(folder, _sql(folder.iterdir()))
+    deep = (file for name in _IN_FOLDERS for file in folder.glob(f"[0-9]*/{name}") if file not in included)
+    whole = sorted(f"{file.parent.name}/{file.name}" for file in deep)
     if whole:
         raise MigrationError(
             f"{folder}: {whole[0]} is a migration in a folder of its own",

@@ -79,10 +79,22 @@ def test_a_file_below_that_another_includes_is_not_left_out(tmp_path: Path) -> N
     made = folder(tmp_path, **{"1_a.sql": "\\i parts/a.sql\n"})
     (made / "parts/v2").mkdir(parents=True)
     (made / "parts/a.sql").write_text("\\ir 'b.sql'\n\\ir v2/c.sql\n")
+    (made / "parts/b.sql").write_text("\\ir a.sql\n")
     for name in ("b.sql", "v2/c.sql", "v2/a.sql"):
         (made / "parts" / name).touch()
 
     assert dialects.left_out(made, dialects.ordered(made)) == ["parts/v2/a.sql"]
+
+
+def test_plain_files_that_include_others_or_lie_beside_a_plan_are_applied(tmp_path: Path) -> None:
+    """A folder that a migration includes is none of its own; a plan of Sqitch is for the changes that it names."""
+    made = folder(
+        tmp_path, **{"all.sql": "\\ir 1_a/up.sql\n", "../sqitch.plan": "%project=x\n\nother 2024 A <a@b.c>\n"}
+    )
+    (made / "1_a").mkdir()
+    (made / "1_a/up.sql").touch()
+
+    assert dialects.ordered(made) == [made / "all.sql"]
 
 
 def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
@@ -148,7 +160,10 @@ def test_dependence_of_yoyo_comes_before_the_name(tmp_path: Path) -> None:
         ({"1_a.sql": "", "2_b.psql": ""}, "FOLDER: 2_b.psql is a migration that is not SQL"),
         ({"2024_b.rb": ""}, "FOLDER: 2024_b.rb is a migration that is not SQL"),
         ({"1_a.sql": "", "2_b/up.sql": ""}, "FOLDER: 2_b/up.sql is a migration in a folder of its own"),
-        ({"1_a.sql": "", "../sqitch.plan": ""}, "FOLDER holds changes of Sqitch"),
+        (
+            {"a.sql": "", "../sqitch.plan": "%project=x\n\na 2024-01-01T00:00:00Z A <a@b.c> # x\n"},
+            "FOLDER holds changes of Sqitch",
+        ),
         ({"1_a.sql": "", "2_b.sql.j2": ""}, "FOLDER: 2_b.sql.j2 is a migration that is not SQL"),
         ({"V1__a.sql": "", "v2__b.sql": ""}, "v2__b.sql: Flyway would skip this migration, "),
         ({"V1__a.sql": "", "afterEachMigrate.sql": ""}, "afterEachMigrate.sql: testbay does not run this callback of "),
