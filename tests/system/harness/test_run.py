@@ -166,9 +166,20 @@ def test_planned_test_that_never_ran_is_an_error(bay: Bay) -> None:
     assert "tests/integration/test_it.py::test_b" in done.out
 
 
+HANGING = """
+import time
+
+def test_hang():
+    try:
+        time.sleep(60)
+    finally:
+        time.sleep(11)
+"""
+
+
 def test_hanging_test_ends_with_a_timeout(bay: Bay) -> None:
-    """A test that hangs is a failed test with a traceback, not a hanging run."""
-    bay.tests("import time\n\n\ndef test_hang():\n    time.sleep(60)\n")
+    """A test that hangs is a failed test with a traceback, not a hanging run, also if its own cleanup takes long."""
+    bay.tests(HANGING)
 
     done = bay.run("run", "shop", TESTBAY_TEST_TIMEOUT="1")
 

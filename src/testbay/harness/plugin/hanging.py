@@ -2,13 +2,16 @@
 
 import faulthandler
 import os
+import signal
+import threading
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from testbay.harness.plugin import crashes
 
-_GRACE_S = 10.0  # in which the failure that pytest-timeout makes of a signal would have come
+_GRACE_S = (10.0, 60.0)  # at least and at most, between them the limit again: a call of C that is only slow returns
 
 
 class Hanging:
@@ -25,12 +28,26 @@ class Hanging:
         worker = getattr(config, "workerinput", None)
         self._file = (crashes.own_file(worker, "stack") or os.dup(2)) if self._is_on else None  # 2 is not yet captured
 
-    @pytest.hookimpl(optionalhook=True, tryfirst=True)
-    def pytest_timeout_set_timer(self, settings: Any) -> None:
-        """Arm a thread of C beside pytest-timeout's own timer; None lets that be set, too."""
+    @pytest.hookimpl(wrapper=True, optionalhook=True)
+    def pytest_timeout_set_timer(self, settings: Any) -> Generator[None, Any, Any]:
+        """Arm a thread of C beside pytest-timeout's own timer, whose handler disarms it: then Python is not stuck."""
+        done = yield
         known: Any = self._config.pluginmanager.get_plugin("timeout")
-        if self._file is not None and settings.method == "signal" and not known.is_debugging():
-            faulthandler.dump_traceback_later(settings.timeout + _GRACE_S, exit=True, file=self._file)
+        by_signal = settings.method == "signal" and threading.current_thread() is threading.main_thread()
+        if self._file is None or not by_signal or known.is_debugging():
+            return done
+        own: Any = signal.getsignal(signal.SIGALRM)
+
+        def handler(number: int, frame: Any) -> None:
+            __tracebackhide__ = True
+            self._disarm()
+            own(number, frame)
+
+        signal.signal(signal.SIGALRM, handler)
+        least, most = _GRACE_S
+        grace_s = min(max(settings.timeout, least), most)
+        faulthandler.dump_traceback_later(settings.timeout + grace_s, exit=True, file=self._file)
+        return done
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_timeout_cancel_timer(self) -> None:
@@ -39,10 +56,6 @@ class Hanging:
 
     def pytest_enter_pdb(self) -> None:
         """Disarm it: a person thinks."""
-        self._disarm()
-
-    def pytest_exception_interact(self) -> None:
-        """Disarm it: a failure came, so Python is not stuck."""
         self._disarm()
 
     def _disarm(self) -> None:
