@@ -86,8 +86,8 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
     if made.needs_test:
         write(project.root / testing.FIRST_TEST, testing.first_test(list(made.servers.needs)), voice)
     load_manifest(project.root)  # what was written is read as `testbay run` reads it
-    for text in installed.absent(project, environ, made.servers.needs if made.needs_test else ()):
-        voice.say(f"not installed: {text}")
+    for text in installed.findings(project, environ, made.servers.needs if made.needs_test else ()):
+        voice.say(text)
 
 
 def _refuse_a_hidden_place(folder: Path) -> None:

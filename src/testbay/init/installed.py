@@ -1,14 +1,18 @@
-"""The packages that the project imports and the Python of its tests lacks."""
+"""The packages that the Python of the tests lacks, or has in another version than the project names."""
 
 import json
 import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from subprocess import SubprocessError
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from testbay import process
-from testbay.init import imports, installing
+from testbay.init import imports, installing, packages
 from testbay.init.project import Project
 from testbay.manifest.environments import environment, installer, is_of_a_tool, python_of, without_pytest
 
@@ -18,6 +22,12 @@ sys.path = [entry for entry in sys.path if entry]  # not the project's own folde
 import importlib.util, json
 names = json.loads(sys.argv[1])
 print(json.dumps([name for name in names if importlib.util.find_spec(name) is None]))
+"""
+_ASK_VERSION = """
+import sys
+sys.path = [entry for entry in sys.path if entry]
+from importlib import metadata
+print(metadata.version(sys.argv[1]))
 """
 _TOOLS = {  # by what only this tool reads: a file, or a table of pyproject.toml
     "uv.lock": "uv sync",
@@ -33,6 +43,12 @@ _ELSEWHERE = ("poetry", "pipenv", "hatch")  # they keep a project's environment 
 _SHOWN = 5
 _NEW = "python3 -m venv .venv && .venv/bin/python -m pip install"
 _CLIENTS = {"postgres": "psycopg", "dragonfly": "redis", "nats": "nats"}
+
+
+def findings(project: Project, environ: Mapping[str, str], fixtures: Collection[str] = ()) -> list[str]:
+    """List the missing packages and those of another version, as `init` says them."""
+    said = [f"not installed: {text}" for text in absent(project, environ, fixtures)]
+    return said + [f"another version: {text}" for text in changed(project, environ)]
 
 
 def absent(project: Project, environ: Mapping[str, str], fixtures: Collection[str] = ()) -> list[str]:
@@ -54,6 +70,34 @@ def absent(project: Project, environ: Mapping[str, str], fixtures: Collection[st
     else:
         said = list(_of_imports(project, python, {name: imported[name] for name in imported if name in lacking}))
     return [*said, *_of_tools(python, lacking - set(imported), project)]
+
+
+def changed(project: Project, environ: Mapping[str, str]) -> list[str]:
+    """List the packages whose version is testbay's choice and not the project's, each with what to do."""
+    ours = {canonicalize_name(one.name): one for one in map(Requirement, metadata.requires("testbay") or ())}
+    found = environment(project.root, environ)
+    python = found[0] if found else Path(sys.executable)
+    said: dict[str, str] = {}
+    for file, wanted in packages.requirements(project):
+        own = ours.get(canonicalize_name(wanted.name))
+        if own is None or own.marker or not wanted.specifier or (wanted.marker and not wanted.marker.evaluate()):
+            continue
+        version = _version(python, wanted.name)
+        if version and own.specifier.contains(version) and not wanted.specifier.contains(version):
+            said[own.name] = (
+                f"{own.name} {version} in {python}, but {file} wants {own.name}{wanted.specifier}: testbay needs "
+                f"{own.name}{own.specifier}; where the project cannot have that, install its packages again, and "
+                "testbay in an environment of its own (pipx or uv tool), whose `testbay run` uses the project's .venv"
+            )
+    return list(said.values())
+
+
+def _version(python: Path, name: str) -> str:
+    """Ask a Python which version of a package it has; empty if it has none or does not start."""
+    try:
+        return process.run([python, "-c", _ASK_VERSION, name], cwd=python.parent, timeout_s=30).out.strip()
+    except (OSError, SubprocessError):
+        return ""
 
 
 def _lacking(python: Path, names: list[str], root: Path) -> set[str]:

@@ -4,8 +4,11 @@ import ast
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from testbay.init import syntax
 from testbay.init.files import ProjectFiles
@@ -13,6 +16,7 @@ from testbay.init.files import ProjectFiles
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _EXTRAS = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*\[([^\]]*)\]")
 _INCLUDED = re.compile(r"\s*(?:-r|--requirement)[\s=]*(\S+)")
+_BESIDE = re.compile(r"\s*(?:\s#|--|\\\s*$).*")  # what a line of pip's may hold behind the requirement
 _OF_PAGES = re.compile(r"(^|[-_.])docs?$")  # requirements/docs.txt: the documentation's, which imports all there is
 _KEYWORDS = ("install_requires", "extras_require", "tests_require", "setup_requires")
 
@@ -26,6 +30,14 @@ def named(project: ProjectFiles, left_out: Collection[str] = ()) -> dict[str, st
     for file, texts in _lists(project, left_out):
         found |= dict.fromkeys(names(texts), file)
     return found
+
+
+def requirements(project: ProjectFiles) -> Iterator[tuple[str, Requirement]]:
+    """Yield the requirements that name a version or more, each with its file; Poetry's and Pipenv's do not count."""
+    for file, texts in _lists(project):
+        for text in texts:
+            with suppress(InvalidRequirement):  # an option, a comment, a place
+                yield file, Requirement(_BESIDE.sub("", text))
 
 
 def names(texts: Iterable[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """What the Python of the tests has of what the project imports."""
 
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,27 @@ def test_the_projects_own_package_is_installed_as_such(project: Project) -> None
     files |= {"src/mine/a.py": "", "tests/test_a.py": "import mine"}
 
     assert installed.absent(add(project, files), {}) == [f"mine in {sys.executable}: {PIP} -e ."]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_told"),
+    [
+        ("pydantic==1.10.13  # the old one", True),
+        ("Pydantic[email]<2 \\", True),
+        ("pydantic>=1.10", False),
+        ("pydantic==1.10.13; python_version < '3'", False),
+        ("apprise==0.1", False),  # an extra of testbay's brings it
+        ("-r other.txt", False),
+    ],
+)
+def test_a_version_that_testbay_brought_is_told(project: Project, line: str, *, is_told: bool) -> None:
+    """The project's own imports may fail, and nothing else would say why."""
+    said = installed.changed(add(project, {"requirements.txt": line}), {})
+
+    wanted = line.partition(" ")[0].partition(";")[0].lower().replace("[email]", "")
+    version = metadata.version("pydantic")
+    assert [text.partition(";")[0] for text in said] == (
+        [f"pydantic {version} in {sys.executable}, but requirements.txt wants {wanted}: testbay needs pydantic>=2.6"]
+        if is_told
+        else []
+    )
