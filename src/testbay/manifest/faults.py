@@ -31,7 +31,7 @@ _ELSEWHERE = {  # how other tools call a key of a check, and how it is written h
     "name": ("id", 'id = "…"'),
     "interval": ("every", 'every = "60s"'),
     "retries": ("attempts", "attempts = 3"),
-    "body": ("json", "json = { … = … }"),
+    "body": ("json", "json = { … = … } or form = { … = … }"),
 }
 _NAMED = (("target",), ("watch", "tell"))  # tables of tables, each with a name that people choose
 OF_CHECKS = ("defaults", "target", "watch", "check")  # the keys that checks.CheckTables knows
@@ -49,6 +49,8 @@ def explain(error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         keys = _keys(fault["loc"])
         ours, how = _ELSEWHERE.get(str(fault["loc"][-1]), ("", ""))
+        if ours == "expect" and "get" not in keys:
+            how = 'expect = ["…"], a list of conditions'  # what answers has no status
         if location[0] == "check" and ours in keys:
             return f"unknown key {key!r}: write {how}"
         meant = nearest(str(fault["loc"][-1]), keys) or f"; known: {', '.join(keys)}"
@@ -78,7 +80,8 @@ def _span(fault: Any) -> str:
 def _brackets(fault: Any, location: list[Any]) -> str:
     """Say how a table's head is written; empty if it is not the head that is wrong."""
     path = tuple(part for part in location if isinstance(part, str))
-    if fault["type"] == "list_type" and isinstance(fault["input"], dict):
+    is_list = fault["type"] == "list_type" and isinstance(fault["input"], dict)
+    if is_list and _keys((*fault["loc"], "")) != _keys(fault["loc"]):  # of tables: they have keys of their own
         return f"write [[{'.'.join(path)}]] with two brackets, as there may be several"
     named = next((head for head in _NAMED if path in (head, (*head, *path[-1:]))), None)
     if named and fault["type"] in ("model_type", "model_attributes_type", "dict_type"):

@@ -188,6 +188,12 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         ("check = 3\n[defaults]", "check: write a list"),
         ("check = [3]\n[defaults]", "check.0: write a table"),
         (HTTP.replace("[[check]]", "[check]"), "check: write [[check]] with two brackets, as there may be several"),
+        (HTTP + "each = { a = 1 }", 'check.0.each: write a list: ["…"]'),
+        (
+            '[[check]]\nkind = "redis"\nstatus = 200',
+            "unknown key 'check.0.status': write expect = [\"…\"], a list of conditions",
+        ),
+        (HTTP + 'body = "a"', "unknown key 'check.0.body': write json = { … = … } or form = { … = … }"),
         ('[target]\nbase_url = "https://a"', "target.base_url: write [target.NAME], as each has a name of its own"),
         ('[[target]]\nbase_url = "https://a"', "target: write [target.NAME], as each has a name of its own"),
         ('[[watch.tell]]\nurl = "${A}"\n', "watch.tell: write [watch.tell.NAME], as each has a name of its own"),

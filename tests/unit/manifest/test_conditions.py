@@ -178,6 +178,11 @@ def test_what_other_languages_say_is_met_with_how_it_is_said_here(rule: str, how
         ("zz == 1", "'zz == 1': unknown name 'zz'; known: json, status"),
         ("json.a-b == 1", "'json.a-b == 1': unknown name 'b'; known: json, status"),
         (
+            "statuss == json.NOT",
+            "'statuss == json.NOT': unknown name 'statuss' (did you mean 'status'?); known: json, status",
+        ),
+        ("zz == json.matches", "'zz == json.matches': unknown name 'zz'; known: json, status"),
+        (
             "headers.content-type == 'a'",
             (
                 "\"headers.content-type == 'a'\": unknown name 'headers'; "
