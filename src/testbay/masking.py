@@ -178,10 +178,11 @@ def _without_beginning(text: str, value: str) -> str:
     """Remove the beginning of the value, as much as stands there, wherever its first characters occur.
 
     The scheme of an address is not secret: else `postgres` would vanish from messages about the role of that name.
+    A value of one to three characters is left: `too ***usy` would tell which letter it is.
     """
     scheme = _SCHEME.match(value)
     head = value[: SHORTEST + (scheme.end() if scheme else 0)]
-    at = text.find(head) if head.strip() else -1
+    at = text.find(head) if len(head.strip()) >= _TELLING else -1
     while at >= 0:
         end = at + len(head)
         while end < len(text) and text[at : end + 1] == value[: end + 1 - at]:

@@ -220,6 +220,12 @@ def test_dots_without_end_are_looked_at_quickly() -> None:
     assert masked(text, [PEM, KEY]) == text
 
 
+@pytest.mark.parametrize(("value", "shown"), [("b", "too busy: pass"), ("pass", "too busy: ***")])
+def test_a_value_of_few_letters_leaves_words_whole(value: str, shown: str) -> None:
+    """Masked in each word, it would be told by what is missing there."""
+    assert masking.masked_cut("too busy: pass", [value]) == shown
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
