@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from testbay.manifest.checks import Check, ContainerCheck, JourneyCheck
+from testbay.manifest.checks import Check, ContainerCheck, HttpCheck, JourneyCheck
 from testbay.production.checks import loop
 from testbay.production.checks.context import FoundError
 
@@ -28,6 +28,8 @@ def most_s(check: Check) -> float:
             parts = 1 + len(check.cleanup)
         case ContainerCheck():
             parts = 1 + len(check.services)
+        case HttpCheck() if check.latency:
+            parts = check.latency.probes
         case _:
             parts = 1
     return check.timeout * parts + GRACE_S
@@ -43,7 +45,9 @@ async def limited(asking: Coroutine[Any, Any, _T], most_s: float) -> _T:
     patience_s = most_s  # after an interrupt, in which a journey cleans up
     where = ""
     try:
-        await asyncio.wait([task], timeout=most_s)
+        grace_s = min(GRACE_S, most_s)
+        await asyncio.wait([task], timeout=most_s - grace_s)
+        await asyncio.wait([task], timeout=grace_s)  # by itself: when a machine goes on that stood still, all are over
         patience_s, where = _LAST_S, _where(asking)
     finally:
         if is_late := not task.done():

@@ -1,8 +1,10 @@
 """The outer limit of a check: what does not end is told of, and neither other checks nor the process wait for it."""
 
 import asyncio
+import contextlib
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +12,7 @@ from tests.samples.reports import only
 
 from testbay.manifest.checks import ContainerCheck, HttpCheck, JourneyCheck
 from testbay.production.checks import attempts, limit, loop
+from testbay.production.checks.context import FoundError, deadline
 from testbay.production.checks.limit import UnendedError
 from testbay.production.checks.report import Report
 
@@ -87,13 +90,45 @@ def test_an_interrupt_waits_for_what_cleans_up() -> None:
 
 
 def test_the_limit_is_beyond_all_others_of_a_check() -> None:
-    """Of a journey each step of the cleanup has the whole time, of containers each call of Docker."""
+    """Each probe of latency has the whole time, each step of a journey's cleanup, and each call of Docker."""
     common = {"id": "x", "timeout": "2s"}
     simple = HttpCheck.model_validate({**common, "kind": "http", **STEP})
+    probes = HttpCheck.model_validate({**common, "kind": "http", **STEP, "latency": {"probes": 20}})
     journey = JourneyCheck.model_validate({**common, "kind": "journey", "step": [STEP], "cleanup": [STEP, STEP]})
     containers = ContainerCheck.model_validate({**common, "kind": "container", "compose": "c.yml", "services": ["a"]})
 
-    assert [limit.most_s(check) for check in (simple, journey, containers)] == [12, 16, 14]
+    assert [limit.most_s(check) for check in (simple, probes, journey, containers)] == [12, 50, 16, 14]
+
+
+def test_a_machine_that_stood_still_leaves_a_check_its_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it goes on all limits are over at once, of which the check's own one comes first."""
+    monkeypatch.setattr(limit, "GRACE_S", 0.3)
+
+    async def ask() -> None:
+        asyncio.get_running_loop().call_later(0.01, time.sleep, 0.4)
+        async with contextlib.AsyncExitStack() as closing:
+            closing.push_async_callback(asyncio.sleep, 0.01)
+            async with asyncio.timeout(0.02):
+                await asyncio.sleep(60)
+
+    with pytest.raises(TimeoutError):
+        loop.run(limit.limited(ask(), 0.32))
+
+
+def test_a_machine_that_is_too_busy_to_close_in_time_does_not_hide_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had its processor until the limit; what follows the limit says nothing of the host."""
+    starved_s = [0.0]
+    monkeypatch.setattr(loop, "starved_s", lambda: starved_s[-1])
+
+    async def ask() -> None:
+        async with deadline("GET /", 0.01), contextlib.AsyncExitStack() as closing:
+            closing.callback(starved_s.append, 60.0)
+            await asyncio.sleep(60)
+
+    with pytest.raises(FoundError) as found:
+        loop.run(ask())
+
+    assert (found.value.verdict, found.value.said) == ("fail", "GET / took longer than 0.01 s")
 
 
 def test_a_check_that_did_not_end_is_not_asked_again(
