@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from testbay.init import literals, mentions, settingsfiles
 from testbay.init.literals import LOCAL, UNKNOWN, text_of
@@ -62,6 +63,7 @@ class FixedAddress:
     password: str = field(default="", repr=False)
     db: str = ""
     names_no_user: bool = False  # and no variable does: libpq takes PGUSER, else the name of who runs the tests
+    is_private: bool = False  # the password stands in a file that no commit shows
 
     @property
     def is_local(self) -> bool:
@@ -280,7 +282,7 @@ def of_parts(need: str, named: Mapping[str, str], where: str) -> Iterator[FixedA
     port = said["port"] or str(PORTS[need])
     if UNKNOWN in said["host"] or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) not in _PORTS:
         return
-    rest = {key: said[key] for key in ("user", "password", "db") if UNKNOWN not in said[key]}
+    rest: dict[str, Any] = {key: said[key] for key in ("user", "password", "db") if UNKNOWN not in said[key]}
     yield FixedAddress(
         need=need,
         host=said["host"] or "localhost",

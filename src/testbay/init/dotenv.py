@@ -2,8 +2,11 @@
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 
+from testbay import process
 from testbay.init.project import Project, Source
 from testbay.init.settingsclasses import order_of_sources
 from testbay.init.syntax import keywords, last, text_of
@@ -24,6 +27,16 @@ def overruled(project: Project) -> list[str]:
 def files(project: Project) -> list[str]:
     """List the .env files that the program puts above the environment."""
     return [file for _, file, _ in _above(project)]
+
+
+def is_private(project: Project, where: str) -> bool:
+    """Return whether a place is in a file with secrets of a developer's own: one like .env, or one that git ignores."""
+    file = where.partition(":")[0]
+    if _FILE.fullmatch(file):
+        return True
+    with suppress(OSError, subprocess.TimeoutExpired):
+        return process.run(["git", "-C", project.root, "check-ignore", "--quiet", file], timeout_s=10).code == 0
+    return False
 
 
 def _above(project: Project) -> Iterator[tuple[Source, str, str]]:

@@ -38,6 +38,7 @@ _CLIENTS = {
     "nats": "nats-py nats-python taskiq-nats",
 }
 _SORTING = 'POSTGRES_INITDB_ARGS: "--locale=C.UTF-8" # texts sort by code point, with and without Docker'
+_TRUST = '      POSTGRES_HOST_AUTH_METHOD: "trust"'
 _EXTRAS = {"postgres": r"^(postgres|asyncpg|psycopg|aiopg)", "dragonfly": r"^(redis|valkey|hiredis)", "nats": r"^nats"}
 _IMAGES = {
     "postgres": "postgres:18",
@@ -250,10 +251,13 @@ def _script(found: Servers) -> list[str]:
 def _login(fixed: FixedAddress | None) -> list[str]:
     lines = _given(fixed) if fixed else []
     if fixed is None or not fixed.password:
-        lines += ['      POSTGRES_HOST_AUTH_METHOD: "trust"' if lines else '      POSTGRES_PASSWORD: "testbay"']
+        lines += [_TRUST if lines else '      POSTGRES_PASSWORD: "testbay"']
     return lines
 
 
 def _given(fixed: FixedAddress) -> list[str]:
-    values = {"USER": fixed.user, "PASSWORD": fixed.password, "DB": fixed.db}
-    return [f"      POSTGRES_{name}: {json.dumps(value).replace('$', '$$')}" for name, value in values.items() if value]
+    """Give the server the login that is fixed; a private password stays where it is, as the server asks for none."""
+    is_shown = not (fixed.password and fixed.is_private)
+    values = {"USER": fixed.user, "PASSWORD": fixed.password if is_shown else "", "DB": fixed.db}
+    lines = [f"      POSTGRES_{name}: {json.dumps(text).replace('$', '$$')}" for name, text in values.items() if text]
+    return lines if is_shown else [*lines, _TRUST]

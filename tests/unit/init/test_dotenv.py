@@ -1,9 +1,11 @@
 """What a program has from a .env file, whatever the environment says."""
 
+import subprocess
+
 import pytest
 from tests.unit.init.conftest import add
 
-from testbay.init import manifest
+from testbay.init import manifest, servers
 from testbay.init.project import Project
 
 DOTENV = {"requirements.txt": "psycopg", ".env": "DATABASE_URL=postgresql://me:x@localhost:5439/shop\n"}
@@ -108,3 +110,23 @@ def test_what_puts_env_files_above_testbay_is_said(project: Project) -> None:
     assert made.missing[-1] == (
         "a way past .env: a.py calls load_dotenv(override=True), which puts .env above testbay's values"
     )
+
+
+COMPOSE = "services: {db: {image: postgres, environment: {POSTGRES_PASSWORD: own, POSTGRES_DB: app}}}"
+
+
+LOADS = {"a.py": 'load_dotenv(override=True)\nURL = os.environ["DATABASE_URL"]\n'}
+LOCAL = {"a.py": "from local import URL\n", "local.py": 'URL = "postgresql://me:x@localhost:5439/shop"\n'}
+
+
+@pytest.mark.parametrize("files", [LOADS, LOADS | {"compose.yml": COMPOSE}, LOCAL | {".gitignore": "local.py"}])
+def test_a_developers_password_stays_in_its_file(project: Project, files: dict[str, str]) -> None:
+    """The compose file that is written gets committed, so its server asks for no password instead."""
+    subprocess.run(["git", "init", "--quiet", project.root], check=True)
+    made = manifest.draft(add(project, DOTENV | files), {})
+
+    text = servers.compose_text(made.servers, made.logins)
+
+    login = ['      POSTGRES_USER: "me"', '      POSTGRES_DB: "shop"', '      POSTGRES_HOST_AUTH_METHOD: "trust"']
+    assert text.split("    environment:\n")[1].splitlines()[:3] == login
+    assert "POSTGRES_PASSWORD" not in text
