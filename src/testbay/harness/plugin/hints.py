@@ -51,6 +51,7 @@ _USUAL = {
     "6379": ("redis", "REDIS_URL"),
     "4222": ("nats", "NATS_URL"),
 }
+_CALL = 'call `testbay run`, or `eval "$(testbay up --keep)"` before pytest'
 _LIMIT = 1000
 
 
@@ -141,8 +142,7 @@ def _unset(message: str) -> str:
 def _set_by_run(name: str) -> str:
     return (
         f"testbay: {name} is set for the whole run by `testbay run`; with plain pytest only while a test holds a "
-        "lease (`bay`, `postgres` …). Settings, modules, session fixtures, setUpClass come before: call `testbay run`, "
-        'or `eval "$(testbay up --keep)"` before pytest'
+        f"lease (`bay`, `postgres` …). Settings, modules, session fixtures, setUpClass come before: {_CALL}"
     )
 
 
@@ -153,8 +153,10 @@ def _usual_port(message: str) -> str:
     name, variable = _USUAL[found[1]]
     if f":{found[1]}" in settings.environ().get(variable, ""):
         return ""  # it is there, and the test knows why it is refused
-    return (
-        f"testbay: the suite expects {name} on port {found[1]}, where nothing listens. "
+    about = f"testbay: the suite expects {name} on port {found[1]}, where nothing listens. "
+    if not {variable, "TESTBAY_RUN_DIR", "TESTBAY_STACK"} & settings.environ().keys():
+        return f"{about}Plain pytest starts servers only for a test that holds a lease (`bay`, `postgres` …): {_CALL}"
+    return about + (
         f"With {name} in `needs`, `ports = {{ {name} = {found[1]} }}` in the manifest has `testbay run` put it there; "
         f"or let the suite read {variable}"
     )

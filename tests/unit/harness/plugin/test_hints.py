@@ -24,11 +24,15 @@ REFUSED = [
 def test_suite_that_expects_a_server_on_its_usual_port(
     error: OSError, asked: tuple[str, int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is told how to have it there, unless that is where it is."""
-    monkeypatch.delenv(asked[2], raising=False)
+    """It is told how to have it there, unless that is where it is; with plain pytest, what starts the servers."""
+    for name in (asked[2], "TESTBAY_RUN_DIR", "TESTBAY_STACK"):
+        monkeypatch.delenv(name, raising=False)
+    plain = hints.hint(error)
+    monkeypatch.setenv("TESTBAY_RUN_DIR", "/run")
     told = hints.hint(error)
     monkeypatch.setenv(asked[2], f"x://localhost:{asked[1]}/0")
 
+    assert plain.endswith('call `testbay run`, or `eval "$(testbay up --keep)"` before pytest')
     assert told.endswith(PORTS.format(*asked))
     assert hints.hint(error) == ""
 
