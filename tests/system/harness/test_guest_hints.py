@@ -61,7 +61,7 @@ def test_workers_that_share_a_database_are_told(guest: Guest) -> None:
     raised = "raise RuntimeError('relation \"orders\" does not exist')"
     guest.write({"tests/test_it.py": f"def test_shares():\n    {raised}\n\ndef test_owns(worker_id):\n    {raised}\n"})
 
-    assert guest.pytest("-n", "2").out.count("testbay: the tests of 2 workers share one database") == 1
+    assert guest.pytest("-n", "2").out.count("testbay: where the tests of 2 workers share one database") == 1
 
 
 def test_suite_without_a_manifest_hears_nothing(guest: Guest) -> None:

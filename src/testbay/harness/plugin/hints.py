@@ -34,7 +34,10 @@ _UNKNOWN = re.compile(r"NOAUTH|Authentication required|already authenticated|Aut
 _DJANGO = re.compile(r"AppRegistryNotReady|ImproperlyConfigured: Requested setting.* settings are not configured")
 _REFUSED = re.compile(r"(?:localhost|127\.0\.0\.1|::1|port)\D{1,20}\b(5432|6379|4222)\b", re.DOTALL)
 _DOCKER = re.compile(r"DockerException: Error while fetching server API version|Cannot connect to the Docker daemon")
-_CALLED = re.compile(r"""Command '(?:\[')?docker\b.* (?:non-zero|timed out|died)|No such file[^:]*: '(docker[\w-]*)'""")
+_CALLED = re.compile(
+    r"""Command '(?:\[')?docker\b.*\b(?:run|up|start|create)\b.* (?:non-zero|timed out|died)"""
+    r"""|No such file[^:]*: '(docker(?:-compose)?)'$"""
+)
 _UNRESOLVED = re.compile(
     r"(?:failed to resolve host '|could not translate host name \"|connecting to )([\w-]+)\b(?!\.)"
     r".*(?:not known|name resolution|No address)",
@@ -170,8 +173,8 @@ def hint_of_workers(error: BaseException, workers: int, fixtures: Collection[str
     if workers < 2 or {"bay", "worker_id"} & set(fixtures) or not _CHANGED.search(f"{error}"[:_LIMIT]):
         return ""
     return (
-        f"testbay: the tests of {workers} workers share one database, and one of another worker may have changed what "
-        "this test found. `-n 0` runs them one after the other; with the fixture `bay` a test has a database of its own"
+        f"testbay: where the tests of {workers} workers share one database, one of another worker may have changed "
+        "what this test found. `-n 0` tells; with the fixture `bay` a test has a database of its own"
     )
 
 

@@ -243,8 +243,8 @@ def test_variable_of_the_manifest_is_known_too(said: Exception) -> None:
 def test_workers_that_share_a_database(said: str, workers: int, fixtures: list[str], *, is_told: bool) -> None:
     """An error that another worker's test can have caused says so, unless the test has a database of its own."""
     expected = (
-        f"testbay: the tests of {workers} workers share one database, and one of another worker may have changed what "
-        "this test found. `-n 0` runs them one after the other; with the fixture `bay` a test has a database of its own"
+        f"testbay: where the tests of {workers} workers share one database, one of another worker may have changed "
+        "what this test found. `-n 0` tells; with the fixture `bay` a test has a database of its own"
     )
 
     assert hints.hint_of_workers(RuntimeError(said), workers, fixtures) == (expected if is_told else "")
@@ -257,6 +257,8 @@ def test_workers_that_share_a_database(said: str, workers: int, fixtures: list[s
         (subprocess.TimeoutExpired("docker-compose up", 60), "docker failed"),
         (FileNotFoundError(2, "No such file or directory", "docker-compose"), "there is no docker-compose"),
         (subprocess.CalledProcessError(1, ["make", "docker"]), ""),
+        (subprocess.CalledProcessError(1, ["docker", "push", "shop"]), ""),
+        (FileNotFoundError(2, "No such file or directory", "docker-files"), ""),
     ],
 )
 def test_suite_that_calls_docker(error: Exception, why: str) -> None:
