@@ -18,6 +18,7 @@ done
 """
 CONFIGURES = """set -e
 echo "max_connections = 44" >/tmp/more.conf
+echo "wal_keep_segments = 8 # of PostgreSQL 12" >>/tmp/more.conf
 sed -i 's/^#work_mem.*/work_mem = 7MB/' "$PGDATA/postgresql.conf"
 echo "shared_preload_libraries = 'no_such_library'" | cat - /tmp/more.conf >> "$PGDATA/postgresql.conf"
 """
@@ -78,6 +79,8 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
     assert (cold.code, warm.code, changed.code) == (0, 0, 1), cold.out + warm.out + changed.out
     assert [done.out.count("/docker-entrypoint-initdb.d/02.sh") for done in (cold, warm, changed)] == [1, 0, 1]
     assert "assert [('second',)] == [('first',)]" in changed.out
+    said = "note: an init script sets wal_keep_segments in postgresql.conf, which this server does not have"
+    assert said in cold.out
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def set_up(stack: Stack, voice: Voice) -> None:
     folder = stack.home / "set-up"
     scripts = image.config_of(service).scripts
     named = mounts.named(service, scripts)
-    named = replace(named, places=named.places | {"/tmp": folder})  # noqa: S108 - the container's, which is a script's own
+    named = replace(named, places=named.places | {mounts.SCRATCH: folder})
     for script in scripts:
         voice.detail(f"{image.INIT_FOLDER}/{script.name}")
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -60,7 +60,7 @@ def set_up(stack: Stack, voice: Voice) -> None:
             file = _plain(script, folder, named)
         except (OSError, EOFError, lzma.LZMAError) as error:
             raise _failed(script, f"it cannot be read: {error}", "") from None
-        with serverconf.lent(stack, folder) if script.name.endswith(".sh") else nullcontext():
+        with serverconf.lent(stack, folder, voice) if script.name.endswith(".sh") else nullcontext():
             _run(stack, script, file, service.environment, named)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -68,9 +68,10 @@ def set_up(stack: Stack, voice: Voice) -> None:
 def _plain(script: image.Script, folder: Path, named: mounts.Named) -> Path:
     """The script as a file for psql or a shell: unpacked, or with the places of this machine's files."""
     said = mounts.text_of(script)
-    if isinstance(script.source, str) or named.here(said) != said:
+    here = named.here(said, is_sql=not script.name.endswith(".sh"))
+    if isinstance(script.source, str) or here != said:
         file = folder / script.name
-        file.write_text(_beside(script, named.here(said)), encoding="utf-8", errors="surrogateescape")
+        file.write_text(_beside(script, here), encoding="utf-8", errors="surrogateescape")
         if isinstance(script.source, Path):
             shutil.copymode(script.source, file)
         return file

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from testbay.harness.dependencies.postgres.image import Script
-from testbay.harness.dependencies.postgres.mounts import named
+from testbay.harness.dependencies.postgres.mounts import SCRATCH, Named, named
 from testbay.manifest.compose.reading import ComposeService, Granted, Volume
 
 
@@ -41,8 +41,26 @@ def test_a_mount_that_a_script_names_is_found(tmp_path: Path, text: str, made: s
     """By its place in the container, where a path begins; never data, nor what a link leads to."""
     found = named(service(tmp_path), [Script(name="1.sh", source=text)])
 
-    assert found.here(text) == (made or text).replace("HERE", str(tmp_path))
+    assert found.here(text, is_sql=False) == (made or text).replace("HERE", str(tmp_path))
     assert list(found.paths) == [tmp_path / path for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_sql", "moves"),
+    [
+        ('echo x >/tmp/a; sort "/tmp/a"', False, True),
+        ("psql -c \"COPY t FROM '/tmp/a'\"", False, True),
+        ("psql -c \"INSERT INTO t VALUES ('/tmp/a')\"", False, False),
+        ("\\i /tmp/a", True, True),
+        ("COPY t TO '/tmp/a';", True, True),
+        ("INSERT INTO t VALUES ('/tmp/a', '{\"dir\": \"/tmp/a\"}', 'in /tmp/a');", True, False),
+    ],
+)
+def test_a_value_of_a_table_is_no_file_in_tmp(tmp_path: Path, text: str, *, is_sql: bool, moves: bool) -> None:
+    """The scripts have a /tmp of their own; what they store in a table is what the image stores."""
+    found = Named(places={SCRATCH: tmp_path}, paths=())
+
+    assert found.here(text, is_sql=is_sql) == (text.replace("/tmp", str(tmp_path)) if moves else text)
 
 
 def test_packed_and_long_scripts_are_not_looked_at(tmp_path: Path) -> None:

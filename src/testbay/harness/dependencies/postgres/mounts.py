@@ -12,6 +12,8 @@ from testbay.manifest.compose.reading import ComposeService
 
 _LONGEST = 1_000_000  # bytes of a script whose text is looked at: a longer one is a dump
 _DATA = "/var/lib/postgresql"
+SCRATCH = "/tmp"  # noqa: S108 - the container's, of which each script has its own here
+_COPIED = re.compile(r"\b(?:from|to)\s+'$", re.IGNORECASE)  # what stands before the file of a COPY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +23,22 @@ class Named:
     places: dict[str, Path]
     paths: tuple[Path, ...]
 
-    def here(self, text: str) -> str:
-        """The text of a script with the places of this machine."""
-        return _pattern(self.places).sub(lambda match: f"{self.places[match[1]]}{match[2]}", text)
+    def here(self, text: str, *, is_sql: bool) -> str:
+        """The text of a script with the places of this machine; one in /tmp that may be a value of a table stays."""
+
+        def place(match: re.Match[str]) -> str:
+            stays = match[1] == SCRATCH and _is_value(match, is_sql=is_sql)
+            return match[0] if stays else f"{self.places[match[1]]}{match[2]}"
+
+        return _pattern(self.places).sub(place, text)
+
+
+def _is_value(match: re.Match[str], *, is_sql: bool) -> bool:
+    """Return whether a path may be a text of SQL: in a shell script in single quotes, in SQL outside of psql's own."""
+    line = match.string[match.string.rfind("\n", 0, match.start()) + 1 : match.start()]
+    if _COPIED.search(line[-40:]):
+        return False
+    return not line.lstrip().startswith("\\") if is_sql else line.endswith("'")
 
 
 def named(service: ComposeService, scripts: Sequence[Script]) -> Named:
