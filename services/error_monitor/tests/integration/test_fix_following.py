@@ -35,6 +35,9 @@ DEPLOYED = """INSERT INTO error_monitor.deploys (service, commit, deployed_at)
     SELECT services[1], %s, now() - interval '30 minutes' FROM error_monitor.patterns"""
 SEEN = """INSERT INTO error_monitor.occurrences (fingerprint, minute, source, service, events)
     SELECT fingerprint, date_trunc('minute', now() - interval '5 minutes'), 'x', '', 2 FROM error_monitor.patterns"""
+NEWER = """INSERT INTO error_monitor.fixes (fingerprint, repository, base_commit, trigger, is_dry, state, rung, reason,
+    fence, expires_at, merged_at) SELECT fingerprint, repository, base_commit, trigger, is_dry, state, rung, reason,
+    fence + 1, expires_at, now() FROM error_monitor.fixes"""
 EARLIER = "UPDATE error_monitor.fixes SET merged_at = now() - interval '1 hour'"
 
 
@@ -131,11 +134,13 @@ def test_a_pull_request_is_followed(world: World, postgres: "psycopg.Connection[
     assert asyncio.run(lived()) == ["opened", fate.partition(",")[0], state]
 
 
-@pytest.mark.parametrize(("runs", "state"), [(MERGE, "returned"), (OTHER, "stopped")])
+@pytest.mark.parametrize(
+    ("runs", "is_newest", "state"), [(MERGE, True, "returned"), (OTHER, True, "stopped"), (MERGE, False, "stopped")]
+)
 def test_a_pattern_that_had_stopped_returns(
-    world: World, postgres: "psycopg.Connection[Any]", runs: str, state: str
+    world: World, postgres: "psycopg.Connection[Any]", runs: str, state: str, *, is_newest: bool
 ) -> None:
-    """The judgement is taken back, if the build that runs now has the fix."""
+    """The judgement is taken back, if the build that runs now has the fix, and no newer fix has been merged."""
     postgres.autocommit = True
     world.model.replies = [[call("submit", shop.answer())]]
 
@@ -151,6 +156,8 @@ def test_a_pattern_that_had_stopped_returns(
                 postgres.execute(DEPLOYED.replace("30 minutes", "1 minute"), (runs,))
             postgres.execute(SEEN.replace("now() - interval", "now() + interval"))
             postgres.execute("UPDATE error_monitor.patterns SET last_seen = now() + interval '5 minutes'")
+            if not is_newest:
+                postgres.execute(NEWER)
             await follow(ladder.settings, ladder.store, ladder.questions)
             return [*states, (await world.fix(ladder, opened["fix_id"]))["state"]]
 

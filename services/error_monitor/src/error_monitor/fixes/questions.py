@@ -91,11 +91,16 @@ class FixQuestions:
         return [row["fingerprint"] for row in rows]
 
     async def followed(self) -> list[DictRow]:
-        """The fixes whose pull requests are open, or merged and not yet judged, or whose patterns were seen since."""
+        """The fixes whose pull requests are open, or merged and not yet judged, or whose patterns were seen since.
+
+        Of the latter a pattern's newest one: what was seen since an older one has been judged with those after it.
+        """
         return await self._database.fetch(
             """SELECT f.fix_id, f.fingerprint, f.state, f.pull_number, f.merge_commit, f.merged_at, f.updated_at
                FROM error_monitor.fixes f JOIN error_monitor.patterns p USING (fingerprint)
-               WHERE f.state IN ('opened', 'merged') OR (f.state = 'stopped' AND p.last_seen > f.updated_at)
+               WHERE f.state IN ('opened', 'merged') OR (f.state = 'stopped' AND p.last_seen > f.updated_at
+                   AND NOT EXISTS (SELECT FROM error_monitor.fixes newer
+                       WHERE newer.fingerprint = f.fingerprint AND newer.merged_at > f.merged_at))
                ORDER BY f.fix_id LIMIT 100"""
         )
 
