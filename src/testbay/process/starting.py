@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import functools
 import os
 import shutil
 import signal
@@ -122,14 +123,24 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     timeout_s: float | None = 60,
+    death_signal: int | None = None,
 ) -> Completed:
     """Run a command to completion and return its output; standard input is empty, undecodable bytes are replaced.
+
+    A daemon thread, for which no end of ours waits, needs a `death_signal`: the command would outlive us.
 
     Raises:
         subprocess.TimeoutExpired: It did not end in time; it has been killed.
         OSError: It could not be started.
     """
     done = subprocess.run(
-        argv, env=env, cwd=cwd, timeout=timeout_s, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        argv,
+        env=env,
+        cwd=cwd,
+        timeout=timeout_s,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        preexec_fn=functools.partial(die_with_parent, death_signal) if death_signal is not None else None,
     )
     return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))

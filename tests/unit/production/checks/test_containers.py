@@ -1,6 +1,8 @@
 """Containers: what a check makes of what `docker` says, and of a `docker` that says nothing of use."""
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 import pytest
 from tests.samples.reports import only
 
+from testbay import process
+from testbay.fixtures import eventually
 from testbay.production.checks.report import Report
 
 Ask = Callable[..., Report]
@@ -142,6 +146,25 @@ def test_a_docker_that_does_not_answer_is_an_error(ask: Ask, tmp_path: Path, scr
     found = only(ask(lines, environ={"PATH": f"{tmp_path}:/usr/bin:/bin"}))
 
     assert (found.verdict, found.said) == ("error", said)
+
+
+def test_a_docker_that_hangs_ends_with_the_run(tmp_path: Path) -> None:
+    """An interrupt does not wait for it, and does not leave it behind either."""
+    (tmp_path / "docker").write_text('#!/bin/sh\necho $$ >"$0.new" && mv "$0.new" "$0.pid" && exec sleep 60\n')
+    (tmp_path / "docker").chmod(0o755)
+    lines = 'service = "shop"\n[[check]]\nid = "x"\nkind = "container"\ntimeout = "50s"\ncontainers = ["api"]\n'
+    (tmp_path / "testbay.toml").write_text(lines, encoding="utf-8")
+    argv = [sys.executable, "-m", "testbay", "check", "--phase", "pre-deploy"]
+    env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    with (tmp_path / "said").open("wb") as said:
+        running = process.spawn(argv, env=env, cwd=tmp_path, output=said)
+        eventually((tmp_path / "docker.pid").exists)
+        docker = process.identify(int((tmp_path / "docker.pid").read_text(encoding="utf-8")))
+        running.terminate()
+        code = running.wait(40)
+
+    eventually(lambda: not docker.alive())
+    assert (code, docker.pid != running.pid) == (130, True)
 
 
 def test_without_docker_containers_cannot_be_asked(ask: Ask) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 from collections.abc import Sequence
 from typing import Any
@@ -99,7 +100,9 @@ def _line(facts: dict[str, Any]) -> str:
 
 def _docker(context: CheckContext, check: ContainerCheck, argv: list[str]) -> str:
     try:
-        done = process.run(argv, env=context.environ, cwd=context.root, timeout_s=check.timeout)
+        done = process.run(
+            argv, env=context.environ, cwd=context.root, timeout_s=check.timeout, death_signal=signal.SIGTERM
+        )
     except OSError as error:
         raise FoundError("error", f"docker cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
