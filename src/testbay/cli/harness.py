@@ -37,7 +37,7 @@ def run(
 ) -> None:
     """Run a service's integration tests: start, ready, migrate, pytest with coverage, tear down.
 
-    Everything after -- goes to pytest. Example: testbay run agent_executor -- -k health -x
+    Everything after -- goes to pytest. Example: testbay run -- -k health -x
     """
     from testbay.harness.run import command as runs
     from testbay.harness.run.run import Run
@@ -138,7 +138,7 @@ def exec_(
 ) -> None:
     """Run a command with the environment of a ready stack, and end with its exit code.
 
-    Example: testbay exec agent_executor -- psql -c 'select 1'
+    Example: testbay exec -- psql -c 'select 1'
     """
     from testbay.harness.stack import commands
 

@@ -46,7 +46,7 @@ def check(
 ) -> None:
     """Run the manifest's checks against a deployment, a configuration, or the service on test servers.
 
-    Example: testbay check agent_executor --phase post-deploy --target production
+    Example: testbay check --phase post-deploy --target production
     """
     from testbay.production.checks import command as checking
     from testbay.production.history import command as trends

@@ -22,7 +22,7 @@ def with_secrets(
 ) -> None:
     """Run a command with a service's secrets from AWS Parameter Store, and remove any report that holds one.
 
-    It ends with the command's exit code. Example: testbay with-secrets agent_executor -- make integration-test
+    It ends with the command's exit code. Example: testbay with-secrets -- make integration-test
     """
     from testbay.secrets import command as secrets
 

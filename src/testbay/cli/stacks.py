@@ -24,7 +24,7 @@ def up(
 ) -> None:
     """Start a stack (servers, migrated) and hold it until Ctrl-C, or leave it running with --keep.
 
-    Example: eval "$(testbay up agent_executor --keep --idle 2h)"
+    Example: eval "$(testbay up --keep --idle 2h)"
     """
     from testbay.harness.stack import commands
 
@@ -57,7 +57,7 @@ def logs(
 ) -> None:
     """Show what the servers of a running stack log, or what those of the newest run logged.
 
-    Example: testbay logs agent_executor -f
+    Example: testbay logs -f
     """
     from testbay.harness.stack import logs as streams
     from testbay.manifest.project import find_project
@@ -73,7 +73,7 @@ def logs(
 def migrate(service: Service = None, engine: EngineOption = None) -> None:
     """Apply migrations and streams to the kept stack of a service.
 
-    Example: testbay migrate agent_executor
+    Example: testbay migrate
     """
     from testbay.harness.stack import commands
 
@@ -90,7 +90,7 @@ def down(
         ),
     ] = None,
 ) -> None:
-    """End kept stacks of this project. Example: testbay down agent_executor."""
+    """End kept stacks of this project. Example: testbay down."""
     from testbay.harness.stack import commands
     from testbay.manifest.project import find_project
 

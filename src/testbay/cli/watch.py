@@ -39,7 +39,7 @@ def watch(
 ) -> None:
     """Run the checks of the phase scheduled around the clock, keep their history, tell people, and serve a live page.
 
-    Example: testbay watch agent_executor --listen 127.0.0.1:8090
+    Example: testbay watch --listen 127.0.0.1:8090
     """
     from testbay.manifest.load import load_manifest
     from testbay.manifest.project import find_project, find_service, service_folders
