@@ -132,7 +132,7 @@ def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask
         raise ManifestError(
             f"no log of {asked.only or 'a server'} in {folders[0]}",
             why=f"there are: {', '.join(there)}" if there else "no server has logged anything yet",
-            todo="name one of them with --only, or none",
+            todo="name one of them with --only, or none" if there else "`testbay up` or `testbay run` starts servers",
         )
     with suppress(InterruptedRunError), process.signals_as_errors():  # Ctrl-C is how it is meant to end
         logs.last(asked.lines)
@@ -164,12 +164,17 @@ def renamed(titles: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: title.lower() for name, title in titles if title.lower() in ALIASES}
 
 
+def _is_of_a_server(folder: Path) -> bool:
+    return any(path.stem not in _NO_SERVER for path in folder.glob("*.log"))
+
+
 def _newest(project: Path, which: str | None) -> Path:
     found = sorted(
         folder
         for folder in runs.runs(project).glob("*/logs")
         if which is None or runs.is_meant(folder.parent.name, which)
     )
+    found = [folder for folder in found if _is_of_a_server(folder)] or found  # plain pytest keeps none
     if not found:
         raise ManifestError(
             f"nothing of {which or 'this project'} runs, and no run of it is recorded",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from testbay.errors import ManifestError
 from testbay.harness.stack import logs
 from testbay.output import Voice
 from testbay.settings import Settings
@@ -54,3 +55,21 @@ def test_a_run_of_another_service_is_not_shown(
     logs.show(logs.WhichLogs(which=which, only=None, lines=5, follow=False), tmp_path, settings, Voice(environ={}), str)
 
     assert capsys.readouterr().out.splitlines() == ["nats | 20260101-000000-shop-1"]
+
+
+def test_a_session_of_plain_pytest_hides_no_run(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is newer, and keeps no server's log; where there is nothing else, it is told how to get one."""
+    session, run = (tmp_path / f".testbay/runs/2026010{day}-000000-pytest-1/logs" for day in (2, 1))
+    asked = logs.WhichLogs(which=None, only=None, lines=5, follow=False)
+    session.mkdir(parents=True)
+    with pytest.raises(ManifestError) as caught:
+        logs.show(asked, tmp_path, settings, Voice(environ={}), str)
+    run.mkdir(parents=True)
+    (run / "nats.log").write_text("ready\n", encoding="utf-8")
+
+    logs.show(asked, tmp_path, settings, Voice(environ={}), str)
+
+    assert caught.value.todo == "`testbay up` or `testbay run` starts servers"
+    assert capsys.readouterr().out.splitlines() == ["nats | ready"]
