@@ -53,6 +53,7 @@ _OTHER_SERVERS = re.compile(
     r"|clickhouse-server|cassandra|neo4j|localstack|mailhog|mailpit|vault|keycloak|etcd|influxdb|weaviate|mssql[\w/-]*)(:|@|$)"
 )
 _PROXIES = re.compile(r"bouncer|pool|proxy|pgcat|odyssey|envoy|twemproxy|sentinel|cockroach|crate|questdb|yugabyte")
+_OF_TESTS = re.compile(r"(?:^|[-_.]|db|pg|sql|postgres|redis|nats)test")  # contest-db is of contests
 _CREATES = re.compile(r"(?i)\b(?:create\s+database|createdb\b[^\n;]*?)\s+[\"\\]*(\w+)")
 _USERS = re.compile(r"(?im)(?:\bcreate\s+(?:role|user)\s+[\"\\]*|^user\s+)(?!if\b|default\b)(\w+)")
 _PASSWORDS = re.compile(r"(?i)\bpassword\s+'([^'$]+)'")
@@ -71,7 +72,7 @@ class Candidate:
     place that says so. `said` are the variables that the files give to the program itself, each with its value and the
     place. `offered` maps the ports of several servers of a kind to their services. `named` maps the servers of which
     the files have several to the one that is taken, and the place. `unknown` maps servers that no image names to the
-    service at their port, and its image.
+    service at their port, and its image. `services` are the names of all services.
     """
 
     names: tuple[str, ...] = ()
@@ -88,6 +89,7 @@ class Candidate:
     offered: Mapping[int, str] = field(default_factory=dict)
     unknown: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     named: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -183,6 +185,7 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         made,
         images={room_of(s): (s.key, s.based_on) for s in reversed(servers)},
         unknown={need: one for need, one in _unknown(reading) if need not in rooms},
+        services=tuple(service.key for service in reading.services),
     )
     named = {room: one for room in rooms if (one := _likeliest(selection.candidates(reading, room), reading, root))}
     try:
@@ -222,15 +225,20 @@ def _unknown(reading: ComposeFile) -> Iterator[tuple[str, tuple[str, str]]]:
 def _likeliest(servers: Sequence[ComposeService], reading: ComposeFile, root: Path) -> ComposeService | None:
     """Choose among several servers of a kind; None if there are not several, or only nodes of a cluster.
 
-    The tests' own counts most, then that of the program in this folder, then the one that most services wait for.
+    The tests' own counts most, then that of the program in this folder, then the one that most services wait for. That
+    of a finished product alone, as `keycloak-db` of `keycloak`, counts least.
     """
     if len(servers) < 2 or any(map(is_replica, servers)):
         return None
 
-    def rank(server: ComposeService) -> tuple[bool, bool, bool, int]:
+    def rank(server: ComposeService) -> tuple[bool, bool, bool, bool, int]:
         users = [one for one in reading.services if any(other.service == server.key for other in one.depends_on)]
         is_own = any((one.definition.get("build") or {}).get("context") == str(root) for one in users)
-        return any(map(_runs_tests, users)), "test" in server.key.lower(), is_own, len(users)
+        is_of_product = bool(users) and all(
+            not one.build and re.split("[-_]", one.key)[0] in server.key for one in users
+        )
+        is_of_tests = _OF_TESTS.search(server.key.lower()) is not None
+        return any(map(_runs_tests, users)), is_of_tests, is_own, not is_of_product, len(users)
 
     return max(servers, key=rank)
 

@@ -214,7 +214,7 @@ def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
         lines += [f"  {found.over}:", *given, *_granted(found)]
     for need in (need for need in found.needs if need not in found.chosen.images):
         name = found.name(need)
-        is_taken = any(name == key for _, key, _ in found.unknown.values())
+        is_taken = name in found.chosen.services or any(name == key for _, key, _ in found.unknown.values())
         lines += [f"  {name}{'-tests' * is_taken}:", f"    image: {found.images.get(need) or _IMAGES[name]}"]
         lines += ["    environment:", *_login(logins.get(need)), f"      {_SORTING}"] if need == "postgres" else []
         lines += _granted(found) if need == "postgres" else []

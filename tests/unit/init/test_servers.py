@@ -288,6 +288,8 @@ def test_a_second_server_that_the_tests_go_to_is_said(project: Project, test: st
         ("web: {image: x, depends_on: [cache]}, jobs: {image: y, depends_on: [cache]}", "cache"),
         ("web: {build: ., depends_on: [cache]}, a: {image: y, depends_on: [broker]}", "cache"),
         ("redis-test: {image: 'redis:6'}, web: {build: ., depends_on: [cache]}", "redis-test"),
+        ("contest-redis: {image: 'redis:6'}, web: {build: ., depends_on: [cache]}", "cache"),
+        ("n8n: {image: x, depends_on: [n8n-redis]}, n8n-redis: {image: 'redis:6'}", "broker"),
         ("t: {image: x, command: sh -c 'pytest -q', depends_on: [cache]}, redis-test: {image: 'redis:6'}", "cache"),
     ],
 )
@@ -301,6 +303,18 @@ def test_one_of_several_servers_is_taken(project: Project, more: str, taken: str
     assert named.startswith(f'redis = "{taken}"  # compose.yaml: {taken}, not ')
     assert f"a second Redis (or Valkey, Dragonfly), as {named.partition('# ')[2]}" in made.missing
     assert (made.servers.missing, made.servers.refused) == (False, ())
+
+
+def test_a_server_that_is_added_takes_no_service_of_the_files(project: Project) -> None:
+    """Laid over a service that is built, Docker would build that one, and call it redis:8."""
+    compose = "services: {db: {image: 'postgres:16'}, redis: {build: cache}}"
+    made = manifest.draft(add(project, {"compose.yaml": compose, "requirements.txt": "redis"}), {})
+
+    assert servers.compose_text(made.servers, {}).splitlines()[1:] == [
+        "services:",
+        "  redis-tests:",
+        "    image: redis:8",
+    ]
 
 
 def test_a_cluster_is_not_taken_apart(project: Project) -> None:
