@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from testbay import process
-from testbay.init.project import Project, Source
+from testbay.init.project import ASIDE, Project, Source
 from testbay.init.settingsclasses import order_of_sources
 from testbay.init.syntax import keywords, last, text_of
 
 _OVERRIDES = ("override", "overwrite", "dotenv_override")  # of python-dotenv and environs, django-environ, Dynaconf
 _LOADS = ("load_dotenv", "read_env", "Dynaconf", "LazySettings", "FlaskDynaconf")
+_SPEAKS = re.compile(r"dotenv|read_env|Dynaconf|LazySettings")  # in a module with one of the ways
 _FILE = re.compile(r"(?:.*/)?(\.env[\w.-]*)")
 
 
@@ -25,8 +26,8 @@ def overruled(project: Project) -> list[str]:
 
 
 def files(project: Project) -> list[str]:
-    """List the .env files that the program puts above the environment."""
-    return [file for _, file, _ in _above(project)]
+    """List the .env files that the program, and not only a script beside it, puts above the environment."""
+    return [file for source, file, _ in _above(project) if source.path.parts[0] not in ASIDE]
 
 
 def is_private(project: Project, where: str) -> bool:
@@ -41,7 +42,8 @@ def is_private(project: Project, where: str) -> bool:
 
 def _above(project: Project) -> Iterator[tuple[Source, str, str]]:
     """Yield a module that puts a file above the environment, that file, and how, once for each module."""
-    for source in project.code if any(project.root.glob(".env*")) else ():
+    sources = project.code if any(project.root.glob(".env*")) else ()
+    for source in (one for one in sources if _SPEAKS.search(one.text)):
         named = (_FILE.fullmatch(text_of(node)) for node in source.of(ast.Constant))
         file = next((match[1] for match in named if match), ".env")
         if (project.root / file).is_file() and (how := next(_ways(source), "")):

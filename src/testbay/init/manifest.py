@@ -199,8 +199,10 @@ def _portless(project: Project, found: Servers) -> dict[str, tuple[int, str]]:
     `54321 if host == "localhost" else 5432` does so, with the port at which the compose file publishes the server.
     """
     hosts = variables.portless(project)
+    if not hosts:  # most have none: the sources need not be read for it
+        return {}
     made = {need: one for need, one in addresses.fixed(project, hosts).items() if one.is_local}
-    numbers = {node.value: source.at(node) for source in project.code if hosts for node in source.of(ast.Constant)}
+    numbers = {node.value: source.at(node) for source in project.code for node in source.of(ast.Constant)}
     ports: dict[str, tuple[int, str]] = {}
     for need, where in hosts.items():
         published, _ = found.chosen.published.get(need, (0, ""))

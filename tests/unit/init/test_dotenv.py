@@ -56,6 +56,14 @@ def test_a_file_below_the_environment_fixes_nothing(project: Project, text: str)
     assert not [line for line in made.missing if ".env" in line]
 
 
+def test_a_script_beside_the_program_fixes_no_port(project: Project) -> None:
+    """The tests do not run it: a run needs no port at which the developer's own server listens."""
+    files = {"scripts/seed.py": "load_dotenv(override=True)", "a.py": 'import os\nURL = os.environ["DATABASE_URL"]\n'}
+    made = manifest.draft(add(project, DOTENV | files), {})
+
+    assert not [line for line in made.keys if line.key == "ports"]
+
+
 def test_a_field_whose_variable_a_function_names_is_fixed(project: Project) -> None:
     """Which variable it is, only running the program would tell."""
     config = "model_config = SettingsConfigDict(alias_generator=lambda name: name.upper())"
