@@ -14,19 +14,10 @@ _SQL_FOLDERS = (
     *("sql/schema", "db/schema", "sql", "schema"),
 )
 _NUMBERED = re.compile(r"[Vv]?\d+.*\.sql")
-_DATABASES = {
-    "clickhouse",
-    "mysql",
-    "mariadb",
-    "sqlite",
-    "sqlite3",
-    "mssql",
-    "oracle",
-    "duckdb",
-    "snowflake",
-    "bigquery",
-}
-_OTHERS = PASSED_OVER | SHOWN | _DATABASES | {"tests", "test", "fixtures", "seeds", "queries"}
+_OTHERS = re.compile(  # folders of other databases, and of SQL that makes no tables of the program
+    r"clickhouse|mysql|mariadb|sqlite3?|mssql|oracle|duckdb|snowflake|bigquery|tests?|testing|e2e|fixtures|seeds?|samples"
+    r"|demo|bench|benchmark|queries|reports|analytics|warehouse|etl|dbt|rollbacks?|down|archive|backups?|dumps?"
+)
 _ALONE = (".", "db", "database")  # folders of which one file of SQL, if it is a schema, is all there is
 _SCHEMA = re.compile(r"(schema|structure|init|tables|create_?tables|database)\.sql", re.IGNORECASE)
 _TARGETS = ("migrate", "db-migrate", "migrations", "migrate-up", "db-upgrade", "upgrade", "migration")
@@ -164,14 +155,15 @@ def _elsewhere(project: Project) -> list[Path]:
     paths = [path for depth in ("*/*/", "*/*/*/") for path in project.root.glob(f"{depth}*.sql")]
     folders: dict[Path, list[Path]] = {}
     for file in sorted(path.relative_to(project.root) for path in paths):
-        if not any(part.lower() in _OTHERS or part.startswith(".") for part in file.parts):
+        is_aside = bool((PASSED_OVER | SHOWN) & {*file.parts})
+        if not is_aside and not any(_OTHERS.fullmatch(part.lower()) or part.startswith(".") for part in file.parts):
             folders.setdefault(file.parent, []).append(file)
     return [
         folder
         for folder, files in folders.items()
         if all(_NUMBERED.fullmatch(file.name) for file in files)
         or (len(files) == 1 and _SCHEMA.fullmatch(files[0].name))
-        if any(re.search(r"(?i)\bcreate\s+table\b", project.text(str(file))) for file in files)
+        if any(_CREATES.search(project.text(str(file))) for file in files)
     ]
 
 

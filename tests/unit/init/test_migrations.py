@@ -28,6 +28,8 @@ LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGR
         {"db/seed/001_teas.sql": "INSERT INTO teas VALUES (1);"},
         {"infra/ClickHouse/001_hits.sql": "CREATE TABLE hits () ENGINE = MergeTree;"},
         {"tests/sql/001_teas.sql": "CREATE TABLE teas ();", ".git/sql/001_teas.sql": "CREATE TABLE teas ();"},
+        {"shop/reports/01_totals.sql": "CREATE TABLE totals ();", "shop/__init__.py": ""},
+        {"shop/sheets/01_totals.sql": "CREATE TABLE totals AS SELECT 1;", "shop/__init__.py": ""},
         {"reports/sql/totals.sql": "CREATE TABLE totals ();", "reports/sql/1_all.sql": "CREATE TABLE a ();"},
     ],
 )
