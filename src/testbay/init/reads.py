@@ -14,6 +14,7 @@ from testbay.init.variable import MODULE, SERVERS, Read, sample_of
 
 _SERVER = re.compile(r"((db|sqla)\+)?(postgres|postgresql|postgis|psql|pgsql|redis|valkey|nats)(\+\w+)?://")
 _WORDS = ("environ", "getenv", "env", "config", "Settings", "GoodConf")  # one stands in a module that reads variables
+_PREFIXES = {"Config": "env_prefix", "Env": "prefix"}  # of Starlette, of environs
 _OF_OS = ("getenv", "get", "setdefault")
 _OF_PACKAGES = (  # django-environ, environs, decouple
     *("env", "config", "str", "int", "float", "bool", "list", "json", "url", "path"),
@@ -70,10 +71,18 @@ def _of_sources(project: Project) -> Iterator[Read]:
 
 
 def _prefix_of_reader(project: Project) -> str:
-    """Return what `config = Config(env_prefix="SHOP_")` or `Env(prefix="SHOP_")` puts before each name, or nothing."""
-    made = (call for source in project.code for call in source.of(ast.Call) if last(call.func) in ("Config", "Env"))
-    said = (keywords(call).get("env_prefix") or keywords(call).get("prefix") for call in made)
-    return next((text_of(prefix) for prefix in said if prefix), "")
+    """Return what `config = Config(env_prefix="SHOP_")` or `Env(prefix="SHOP_")` puts before each name, or nothing.
+
+    Nothing, too, where readers differ in it: which one is meant, only its calls tell.
+    """
+    said = set()
+    for source in project.code:
+        is_of_reader = bool({"starlette", "environs", "environ"} & {*source.imports})
+        for call in (one for one in source.of(ast.Call) if last(one.func) in _PREFIXES):
+            prefix = keywords(call).get(_PREFIXES[last(call.func)])
+            if prefix or is_of_reader:
+                said.add(text_of(prefix) if prefix else "")
+    return said.pop() if len(said) == 1 else ""
 
 
 def _own(project: Project) -> str:

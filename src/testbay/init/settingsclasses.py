@@ -66,8 +66,9 @@ class SettingsClasses:
         """Yield the variable of each field, including those of base classes."""
         line = self._line(node)
         given = [words for name, words in self._given if name == node.name]
-        said = next((text_of(words["_env_prefix"]) for words in given if "_env_prefix" in words), "")
-        prefix, delimiter = said or _configured(line, "env_prefix"), _configured(line, "env_nested_delimiter")
+        said = {text_of(words.get("_env_prefix", ast.Constant(""))) for words in given}
+        prefix = said.pop() if len(said) == 1 else ""  # of several, that of the class
+        prefix, delimiter = prefix or _configured(line, "env_prefix"), _configured(line, "env_nested_delimiter")
         constant = [{name for name, value in words.items() if isinstance(value, ast.Constant)} for words in given]
         without = set.intersection(*constant) if constant else set()
         is_exact = _is_set(line, "case_sensitive")

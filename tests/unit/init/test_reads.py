@@ -219,3 +219,18 @@ V1 = "class S(BaseSettings):\n    dsn: str = 'x'\n    class Config:\n        "
 def test_a_reader_is_known_by_whatever_name(project: Project, text: str, name: str) -> None:
     """A variable of another name would lead nowhere, and the program to its own default."""
     assert name in [read.name for read in reads(add(project, {"a.py": text}))]
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        (
+            "from environs import Env\nenv = Env()\nA = env.str('A_URL')",
+            "from environs import Env\njobs = Env(prefix='B_')",
+        ),
+        ("class S(BaseSettings):\n    a_url: str = 'x'\ns = S()", "from a import S\nseeds = S(_env_prefix='B_')"),
+    ],
+)
+def test_the_prefix_of_another_reader_is_not_taken(project: Project, text: str, other: str) -> None:
+    """The program's own would stay at its default."""
+    assert "A_URL" in [read.name for read in reads(add(project, {"a.py": text, "b.py": other}))]
