@@ -170,7 +170,7 @@ def hint_of_workers(error: BaseException, workers: int, fixtures: Collection[str
 
     Empty where `fixtures` give the test a database of its own, or tell it the worker that it is in.
     """
-    if workers < 2 or {"bay", "worker_id"} & set(fixtures) or not _CHANGED.search(f"{error}"[:_LIMIT]):
+    if workers < 2 or {"bay", "worker_id"} & set(fixtures) or not _CHANGED.search(_said(error)):
         return ""
     return (
         f"testbay: where the tests of {workers} workers share one database, one of another worker may have changed "

@@ -64,6 +64,7 @@ def test_errors_that_cannot_be_read_have_no_hint(tmp_path: Path, monkeypatch: py
     gone.rmdir()
 
     assert [hints.hint(error) for error in (MuteError(), ModuleNotFoundError(name="shop"))] == ["", ""]
+    assert hints.hint_of_workers(MuteError(), 2, []) == ""
 
 
 def test_manifests_are_read_with_real_functions(monkeypatch: pytest.MonkeyPatch) -> None:
