@@ -86,7 +86,8 @@ class _Surroundings:
             yield _refused(self.fault)
             return
         for files in self.files:
-            yield _finding(partial(_compose, files, self.settings))
+            if self.folders or files[0].exists():  # `testbay init` writes it, too
+                yield _finding(partial(_compose, files, self.settings))
         for name, place in self.folders.items():
             yield _finding(partial(_service, name, place, self.project, self.settings))
         if not self.folders:

@@ -107,10 +107,14 @@ def test_a_broken_manifest_is_one_line(
     assert len(lines(heard.text, said)) == 1
 
 
+@pytest.mark.parametrize("gone", [[], ["docker-compose.test.yml"]])
 def test_a_project_without_services_is_told_what_one_is(
-    servers: None, settings: Settings, project: Path, recording: Any
+    servers: None, settings: Settings, project: Path, recording: Any, gone: list[str]
 ) -> None:
-    """Not an empty list."""
+    """Not an empty list, and nothing of a compose file, which `testbay init` writes."""
+    (project / "services").mkdir(exist_ok=True)
+    for name in gone:
+        (project / name).unlink()
     heard = recording()
     doctor.report(settings, project, heard.voice)
 
