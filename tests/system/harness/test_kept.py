@@ -216,3 +216,4 @@ def test_what_was_never_kept_cannot_be_shown(bay: Bay) -> None:
     done = opened(bay, "1", "nats")
 
     assert (done.code, done.lines[1]) == (10, f"error: {archives(bay)[0]} has no nats.jsonl")
+    assert done.lines[3].startswith("  do:       open what is there: postgres")

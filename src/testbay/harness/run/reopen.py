@@ -121,8 +121,12 @@ def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str
         file, view = dragonfly_archive.FILE, dragonfly_archive.view
     else:
         return None
-    if file not in {part.name for part in archive.parts}:
-        raise ManifestError(f"{folder} has no {file}", why="; ".join(map(shown, archive.missing)))
+    if file not in (names := [part.name for part in archive.parts]):
+        raise ManifestError(
+            f"{folder} has no {file}",
+            why="; ".join(map(shown, archive.missing)) or "no such server was kept for that test",
+            todo=f"open what is there: {', '.join(map(shown, names))}",
+        )
     return viewed(folder / file, view)
 
 
