@@ -7,12 +7,14 @@ import struct
 import time
 from collections.abc import Callable
 
+import psycopg
 import pytest
 from tests.samples.reports import only
 
 from testbay.manifest.checks import ContainerCheck, HttpCheck, JourneyCheck
 from testbay.production.checks import attempts, limit, loop
 from testbay.production.checks.context import FoundError, deadline
+from testbay.production.checks.kinds import servers
 from testbay.production.checks.limit import UnendedError
 from testbay.production.checks.report import Report
 
@@ -143,22 +145,45 @@ def test_a_check_that_did_not_end_is_not_asked_again(
     assert (found.verdict, found.attempts) == ("error", 1)
 
 
+def silent_postgres(client: socket.socket) -> None:
+    """Take the login, and answer nothing more."""
+    if client.recv(8)[4:] == NO_TLS:
+        client.sendall(b"N")
+    client.recv(1000)
+    client.sendall(LOGGED_IN)
+    while client.recv(1000):
+        pass
+
+
 def test_postgres_that_falls_silent_after_the_login_is_left_in_time(
     ask: Callable[..., Report], listen: Callable[..., int], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The client would ask it to cancel, and wait for seconds, or for ever: the check ends in its own time."""
-
-    def answer(client: socket.socket) -> None:
-        if client.recv(8)[4:] == NO_TLS:
-            client.sendall(b"N")
-        client.recv(1000)
-        client.sendall(LOGGED_IN)
-        while client.recv(1000):
-            pass
-
     check = '[[check]]\nid = "x"\nkind = "postgres"\nattempts = 1\ntimeout = "500ms"\nurl = "${A}"'
-    found = only(ask(check, environ={"A": f"postgresql://u:word@127.0.0.1:{listen(answer)}/shop"}))
+    found = only(ask(check, environ={"A": f"postgresql://u:word@127.0.0.1:{listen(silent_postgres)}/shop"}))
 
     said = "PostgreSQL took longer than 0.5 s: it took the login, and the query did not end; does it wait for a lock?"
     assert found.said == said
     assert caplog.records == []  # of psycopg, which did not try to cancel
+
+
+def test_a_query_that_is_given_up_takes_no_connection_of_another_check(listen: Callable[..., int]) -> None:
+    """Its socket would be closed while it is still waited for, and the next one that is opened has the same number."""
+    watched: list[socket.socket] = []
+
+    async def given_up() -> str:
+        running = asyncio.get_running_loop()
+        connection = await psycopg.AsyncConnection.connect(f"postgresql://u@127.0.0.1:{listen(silent_postgres)}/shop")
+        async with connection:
+            asking = asyncio.ensure_future(servers._queried(connection, "begin", "select 1"))
+            for _ in range(20):  # turns of the loop, until the query waits for the server
+                await asyncio.sleep(0)
+            asking.cancel()
+            while not asking.done():
+                with contextlib.ExitStack() as others:
+                    opened = [others.enter_context(socket.socket()) for _ in range(8)]
+                    watched.extend(other for other in opened if running.remove_reader(other.fileno()))
+                await asyncio.sleep(0)
+        return "cancelled" if asking.cancelled() else "ended"
+
+    assert (loop.run(given_up()), watched) == ("cancelled", [])

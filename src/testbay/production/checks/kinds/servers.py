@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import ssl
 import time
@@ -74,11 +75,12 @@ async def _queried(connection: Any, begin: str, query: str) -> tuple[list[dict[s
     try:
         return await asyncio.shield(asking)
     except asyncio.CancelledError:
-        # Before psycopg hears of it: it would wait 5 s, or for ever before 3.3, for a server that may be gone. A query
+        # Psycopg does not hear of it: it would wait 5 s, or for ever before 3.3, for a server that may be gone. The
+        # socket ends, and is closed later: while psycopg watches it, no other connection may get its number. A query
         # that still runs there ends by its statement_timeout.
-        connection.pgconn.finish()
-        asking.cancel()
-        await asyncio.wait([asking])
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
+            same.shutdown(socket.SHUT_RDWR)
+        await asyncio.gather(asking, return_exceptions=True)
         raise
 
 
