@@ -34,9 +34,9 @@ class Hanging:
         done = yield
         known: Any = self._config.pluginmanager.get_plugin("timeout")
         by_signal = settings.method == "signal" and threading.current_thread() is threading.main_thread()
-        if self._file is None or not by_signal or known.is_debugging():
-            return done
         own: Any = signal.getsignal(signal.SIGALRM)
+        if self._file is None or not by_signal or not callable(own) or known.is_debugging():
+            return done
 
         def handler(number: int, frame: Any) -> None:
             __tracebackhide__ = True

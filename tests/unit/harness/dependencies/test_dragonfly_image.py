@@ -118,6 +118,8 @@ def test_other_ways_to_the_server_are_left_out_by_name(flag: str) -> None:
         (service(name="redis/redis-stack", REDIS_ARGS="--requirepass c"), ("", "c", 6379)),
         (service(name="redis:8", REDIS_ARGS="--requirepass c", REDIS_EXTRA_FLAGS="--port 1"), ("", "c", 6379)),
         (service(name="redis:7-alpine", REDIS_ARGS="--requirepass c"), ("", "", 6379)),
+        (service(name="bitnami/redis:7.2", REDIS_ARGS="--port 1", REDIS_EXTRA_FLAGS="--port 7"), ("", "", 7)),
+        (service(name="docker.dragonflydb.io/dragonflydb/dragonfly", REDIS_ARGS="--port 1"), ("", "", 6379)),
         (service(name="valkey/valkey:8", VALKEY_EXTRA_FLAGS="--port 7", REDIS_ARGS="--port 1"), ("", "", 7)),
         (service(name="sameersbn/redis:4", REDIS_PASSWORD="s"), ("", "s", 6379)),
         (service("--user", "default", "off", "--user", "app", "on", ">d", "~*", "+@all"), ("app", "d", 6379)),

@@ -148,7 +148,12 @@ def _flag_variables(service: ComposeService) -> dict[str, str]:
 
 
 def _reads(service: ComposeService, name: str) -> bool:
-    """Return whether the image reads a variable of flags: of the official ones Redis' from version 8, and Valkey's."""
+    """Return whether the image reads a variable of flags: of the official ones Redis' from version 8, and Valkey's.
+
+    Dragonfly's image reads none of them, and bitnami's only their own.
+    """
+    if service.repository == "dragonfly" or ("bitnami" in service.based_on and name == "REDIS_ARGS"):
+        return False
     official = _OFFICIAL.get(_name_of(service))
     is_old = official == "redis-server" and re.match(r"[1-7]\b", service.tag) is not None
     return not official or (name == _READ_BY_OFFICIAL[official] and not is_old)
