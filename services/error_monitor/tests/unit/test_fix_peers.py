@@ -9,7 +9,7 @@ import pytest
 from error_monitor.fixes.checkout import Checkout
 from error_monitor.fixes.github import trouble
 from error_monitor.fixes.model import MOST_CALLS, _results
-from error_monitor.fixes.records import LaterError
+from error_monitor.fixes.records import LaterError, RefusedError
 
 
 def test_each_call_of_a_tool_is_answered(tmp_path: Path) -> None:
@@ -32,4 +32,14 @@ def test_a_limit_told_in_words_is_no_wrong_token(text: str, said: str) -> None:
     assert (type(found), str(found).removesuffix(" or has not the rights that it needs")) == (
         LaterError,
         f"GitHub answered 403 to GET /pulls{said}",
+    )
+
+
+def test_a_repository_that_is_archived_is_no_wrong_token() -> None:
+    """GitHub answers 403 to each write, which no other token changes."""
+    found = trouble("POST", "/git/blobs", 403, httpx.Headers(), "Repository was archived so is read-only.")
+
+    assert (type(found), str(found)) == (
+        RefusedError,
+        "GitHub answered 403 to POST /git/blobs: the repository is archived",
     )

@@ -154,6 +154,8 @@ def trouble(method: str, path: str, status: int, headers: httpx.Headers, text: s
     # A secondary limit may say so in words alone.
     is_limit = status == 429 or (status == 403 and (is_told or "rate limit" in text.lower()))
     said = f"GitHub answered {status} to {method} {path.partition('?')[0][:80]}"
+    if status == 403 and "was archived" in text:
+        return RefusedError(6, f"{said}: the repository is archived")
     if status in (401, 403) and not is_limit:
         return LaterError(f"{said}: {SETTING} is not valid, or has not the rights that it needs")
     return LaterError(said) if is_limit or status == 409 or status >= 500 else RefusedError(6, said)
