@@ -31,13 +31,13 @@ def files(project: Project) -> list[str]:
 
 
 def is_private(project: Project, where: str) -> bool:
-    """Return whether a place is in a file with secrets of a developer's own: one like .env, or one that git ignores."""
+    """Return whether a place is in a developer's own file: one like .env that git does not keep, or one it ignores."""
     file = where.partition(":")[0]
-    if _FILE.fullmatch(file):
-        return True
+    is_named_so = bool(_FILE.fullmatch(file))
+    asked = ["ls-files", "--error-unmatch"] if is_named_so else ["check-ignore", "--quiet"]
     with suppress(OSError, subprocess.TimeoutExpired):
-        return process.run(["git", "-C", project.root, "check-ignore", "--quiet", file], timeout_s=10).code == 0
-    return False
+        return (process.run(["git", "-C", project.root, *asked, file], timeout_s=10).code == 0) is not is_named_so
+    return is_named_so
 
 
 def _above(project: Project) -> Iterator[tuple[Source, str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from testbay.init import dotenv
 from testbay.init.project import Project
 from testbay.init.syntax import entries, keywords, last, text_of
 from testbay.manifest.yamlloader import Loader
@@ -39,9 +40,13 @@ def for_tests(project: Project, read: Collection[str]) -> dict[str, tuple[str, s
     found: dict[str, tuple[str, str]] = {}
     wanted = {*read, "DJANGO_SETTINGS_MODULE"}
     for file, given in _given(project):
+        if given and dotenv.is_private(project, file):
+            continue
         plain = (pair for pair in given if pair[0] in wanted and _is_plain(*pair) and "{" not in pair[1])
         found |= {name: (value, file) for name, value in plain}
     for file, given in _of_env_files(project):
+        if given and dotenv.is_private(project, file):
+            continue
         found |= {name: (value, file) for name, value in given if _is_plain(name, value)}
     of_make = _of_makefile(project).items()
     return found | {name: (value, "Makefile") for name, value in of_make if _is_plain(name, value)}

@@ -1,5 +1,6 @@
 """What a program has from a .env file, whatever the environment says."""
 
+import re
 import subprocess
 
 import pytest
@@ -138,3 +139,15 @@ def test_a_developers_password_stays_in_its_file(project: Project, files: dict[s
     login = ['      POSTGRES_USER: "me"', '      POSTGRES_DB: "shop"', '      POSTGRES_HOST_AUTH_METHOD: "trust"']
     assert text.split("    environment:\n")[1].splitlines()[:3] == login
     assert "POSTGRES_PASSWORD" not in text
+
+
+@pytest.mark.parametrize(("file", "kept"), [("local.env", []), (".env", []), (".env", ["own"])])
+def test_a_file_that_no_commit_holds_gives_the_manifest_no_value(project: Project, file: str, kept: list[str]) -> None:
+    """A key of a developer's own would be committed with the manifest."""
+    task = f'[tool.pdm.scripts]\ntest = {{cmd = "pytest tests/", env_file = "{file}"}}\n'
+    ignored = "" if kept else file
+    made = add(project, {"pyproject.toml": task, file: "SHOP_KEY=own\n", "app.py": "", ".gitignore": ignored})
+    for words in (["init", "--quiet"], ["add", "."]):
+        subprocess.run(["git", "-C", project.root, *words], check=True)
+
+    assert re.findall(r'SHOP_KEY = "(.*)"', manifest.draft(made, {}).text) == kept
