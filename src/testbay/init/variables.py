@@ -26,10 +26,11 @@ _JOINED = re.compile(
 )
 # Of servers that testbay has no room for: SQLALCHEMY_TEST_MYSQL_USER does not name a user of PostgreSQL, and at
 # REDIS_SENTINEL_PORT a test that would be skipped without a Sentinel fails with a Redis. POSTGRES_IMAGE=postgres:15 is
-# not an address.
+# not an address, and REDIS_ALLOWED_IP not the server's.
 _OTHERS = re.compile(
     r"(^|_)(MYSQL|MARIADB|MSSQL|ORACLE|SQLITE|MONGO|MONGODB|RABBITMQ|AMQP|KAFKA|MEMCACHED|ELASTICSEARCH|REPL"
     r"|CLICKHOUSE|INFLUX|INFLUXDB|NEO4J|CASSANDRA|SENTINELS?|CLUSTER|IMAGE)(_|$)"
+    r"|(ALLOWED|BIND|CLIENT|POD)_IP$"
 )
 # What is left without the project's prefix, where that names the server: POSTGRESQL_AUDIT_TEST_USER.
 _OF_TESTS = re.compile(r"TESTS?_(HOST|PORT|USER|USERNAME|PASSWORD)")

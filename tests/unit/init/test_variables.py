@@ -184,7 +184,7 @@ def test_a_name_or_a_default_shows_what_a_variable_holds(project: Project, read:
 
 def test_a_sentinel_and_a_cluster_are_other_servers(project: Project) -> None:
     """Tests that skip themselves where there is none would fail with a Redis at its address; an image is no server."""
-    names = ("REDIS_PORT", "REDIS_SENTINEL_PORT", "REDIS_CLUSTER_URL", "REDIS_IMAGE")
+    names = ("REDIS_PORT", "REDIS_SENTINEL_PORT", "REDIS_CLUSTER_URL", "REDIS_IMAGE", "REDIS_ALLOWED_IP")
     found = add(project, {"a.py": "".join(f"os.getenv({name!r}, 'redis:15')\n" for name in names)})
 
     assert [line.key for line in variables.environment(found, {"dragonfly": ""})] == ["REDIS_PORT"]
