@@ -17,6 +17,7 @@ TOOLS = {
     "gevent": ("gevent==26.9.0", "greenlet==3.5.6", "zope.event==6.2", "zope.interface==8.7"),
     "pyfakefs": ("pyfakefs==6.3.2",),
     "pytest-asyncio": ("pytest-asyncio==1.4.0",),
+    "pytest-forked": ("pytest-forked==1.7.5", "py==1.11.0"),
     "pytest-rerunfailures": ("pytest-rerunfailures==16.7",),
     "pytest-socket": ("pytest-socket==0.8.1",),
     "time-machine": ("time-machine==3.6.0",),

@@ -104,6 +104,35 @@ def test_fixtures_hold_in_a_faked_world(guest: Guest, tool: str) -> None:
     assert (done.code, f"{6 if tool else 5} passed" in done.out) == (0, True), done.out
 
 
+def test_test_in_a_fork_is_told_that_it_has_no_lease(guest: Guest) -> None:
+    """Leases cannot be made there, and two forks would take the same one; pytest-forked may lose the child's words."""
+    guest.tools("pytest-forked")
+    guest.write({"tests/test_it.py": LEASED + "def test_again(bay):\n    pass\n"})
+
+    done = guest.run("run", "--", "--forked")
+
+    assert (done.code, "2 failed" in done.out) == (1, True), done.out
+    said = "no lease: a fork of pytest's process asks for it, and two forks would get the same one"
+    assert done.lines.count(said) == 2, done.out
+
+
+def test_test_that_forks_takes_no_lease_in_its_child(guest: Guest) -> None:
+    """The refusal comes at once, without a wait for a thread that the fork lacks."""
+    text = """import os, pytest
+def test_forks(bay, testbay):
+    if (child := os.fork()) == 0:
+        with pytest.raises(pytest.fail.Exception, match="no lease: a fork of pytest's process"), testbay.lease():
+            pass
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+"""
+    guest.write({"tests/test_it.py": text})
+
+    done = guest.pytest("-q")
+
+    assert done.code == 0, done.out
+
+
 def test_forked_child_keeps_no_stack(guest: Guest) -> None:
     """A child of a test outlives a killed pytest; the stack does not."""
     text = """import os, pathlib, time

@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -102,12 +102,18 @@ class Pool:
         """Begin to make the first lease in the background."""
         self._order(self._making, self._make)
 
+    def settle(self) -> None:
+        """Wait until nothing is made in the background: a fork would keep its locks, such as those of imports."""
+        wait((*self._making, *self._remaking), _PATIENCE_S)
+
     def take(self) -> Lease:
         """Take a clean lease.
 
         Raises:
-            EngineUnavailableError: A server refused to give one.
+            EngineUnavailableError: A server refused to give one, or this is a fork of the process that has the pool.
         """
+        if not self._line.is_open:  # the thread that makes leases is not here, and those in the queue are the parent's
+            raise in_a_fork()
         while True:
             lease = self._next()
             returning = self._returning.pop(lease.name, None)
@@ -323,6 +329,16 @@ def _refused(error: Exception) -> BayError:
         f"no lease: {str(error) or 'no answer'}",
         why="a server of the stack refused, or ended",
         todo="read its log: in the run's folder, or with plain pytest in the stack's (`testbay up --keep` keeps one)",
+    )
+
+
+def in_a_fork() -> EngineUnavailableError:
+    """The refusal of a lease to a fork."""
+    return EngineUnavailableError(
+        "no lease: a fork of pytest's process asks for it, and two forks would get the same one",
+        why="pytest-forked is on (`--forked`, or the mark `forked`), or the test forks by itself",
+        todo="take `--forked` or the mark out: every test has a lease of its own, and `-n 2` (pytest-xdist) runs tests"
+        " in processes of their own. A test that forks passes its child the address instead",
     )
 
 

@@ -46,6 +46,7 @@ class Leasing:
         self._asked_for: set[str] = set()  # every fixture that a test has
         self._now = config.rootpath  # the folder of the tests that run now
         self._held: list[Lease] = []
+        self._refused = ""  # the test that runs now, if it is to have a lease in a fork
         self._logs: dict[str, Log] = {}
         self.fault_proxies = FaultProxies(config.getoption("--testbay-seed"))
         self.launching = Launching()
@@ -98,6 +99,20 @@ class Leasing:
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
         """Note the test's folder: in a workspace, a package can have a manifest, and so a stack, of its own."""
         self._now = item.path.parent
+        forks = self._config.getoption("forked", default=False) or item.get_closest_marker("forked") is not None
+        forks &= self._config.pluginmanager.hasplugin("pytest_forked")
+        for attachment in self._open if forks else []:
+            attachment.pool.settle()
+        self._refused = item.nodeid if forks and _wants_a_lease(item) else ""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Say why a fork of pytest-forked has no lease: with some versions of pytest the test's own report is lost."""
+        if report.nodeid == self._refused and report.failed and isinstance(report.longrepr, str):
+            from testbay.harness.leases.pool import in_a_fork
+
+            refusal = str(in_a_fork())
+            report.longrepr += "" if refusal in report.longrepr else f"\n{refusal}"
 
     def _where(self) -> Path:
         """The folder of the current tests' manifest, else pytest's root, as always in `testbay run`."""

@@ -75,6 +75,11 @@ class Lifeline:
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         return [json.loads(line) for line in lines]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether our end is open: not after `close`, and never in a forked child."""
+        return self._channel.fileno() >= 0
+
     def let_go(self) -> None:
         """Close our end without telling the guard."""
         self._channel.close()
