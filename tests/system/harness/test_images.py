@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tests.system.fakes.guest import Guest
 
+from testbay.harness.engines import sandbox
+
 MANIFEST = 'service = "guest"\nneeds = ["{}"]\ntests = "tests"\ncompose = "compose.yml"\n'
 SCRIPT = """set -eu
 for db in reports archive; do
@@ -64,7 +66,7 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
     scripts |= {
         "init/06.sh": "export TEAM=blue${POSTGRES_INITDB_ARGS?}\ndocker_process_sql -c 'CREATE TABLE teams (t text)'\n",
         "init/08.sh": CONFIGURES,
-        "init/09.sh": "psql -c \"CREATE TABLE tools AS SELECT '$(pg_dump --version)'\"\n",
+        "init/09.sh": "psql -h /var/run/postgresql -c \"CREATE TABLE tools AS SELECT '$(pg_dump --version)'\"\n",
         "init/07.sh": "\"${psql[@]}\" -q <<<\"INSERT INTO teams VALUES ('red'), ('$TEAM')\"\n",
     }
     scripts |= {"init/sub/b.sql": "CREATE TABLE b (b int);\n", "init/sub/c.sql": "SELECT 3 AS c INTO c;\n"}
@@ -83,17 +85,27 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
     assert said in cold.out
 
 
+needs_landlock = pytest.mark.skipif(not sandbox.abi(), reason="this kernel has no Landlock")
+needs_ports = pytest.mark.skipif(not sandbox.knows_ports(), reason="this kernel's Landlock does not know ports")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "what"),
     [
         ("1.sql", "SELECT 1;\nSELEC 2;\n", '1.sql failed: syntax error at or near "SELEC"'),
-        ("1.sql", "\\! touch ../touched\nSELEC 2;\n", '1.sql failed: syntax error at or near "SELEC"'),
+        pytest.param(
+            "1.sql",
+            "\\! touch ../touched\nSELEC 2;\n",
+            '1.sql failed: syntax error at or near "SELEC"',
+            marks=needs_landlock,
+        ),
         ("1.sh", "echo said; exit 3\n", "1.sh failed: exit code 3"),
-        ("1.sh", "touch ../../touched\n", "1.sh failed: exit code 1"),
-        (
+        pytest.param("1.sh", "touch ../../touched\n", "1.sh failed: exit code 1", marks=needs_landlock),
+        pytest.param(
             "1.sh",
             "(: </dev/tcp/127.0.0.1/1) |& grep -om1 'Permission.*'\n",
             "1.sh failed: exit code 1, Permission denied",
+            marks=needs_ports,
         ),
         ("1.sql.gz", "not packed", "1.sql.gz failed: it cannot be read: Not a gzipped file (b'no')"),
     ],
@@ -109,6 +121,20 @@ def test_an_init_script_that_fails_ends_the_run(guest: Guest, name: str, text: s
     assert f"error: /docker-entrypoint-initdb.d/{what}" in done.out
     assert f"correct {guest.project / 'init' / name}; or run it in its container, with --engine compose" in done.out
     assert not (guest.project / "touched").exists()
+
+
+def test_an_init_script_that_ends_the_entrypoints_shell_is_refused(guest: Guest) -> None:
+    """The image would start no server, and run none of the scripts behind it; an executable one has its own shell."""
+    more = "    volumes: ['./init:/docker-entrypoint-initdb.d:ro']\n"
+    scripts = {"init/1.sh": "#!/bin/sh\nexit 0\n", "init/2.sh": "exit 0\n", "init/3.sql": "SELEC 1;\n"}
+    project(guest, "postgres", postgres(more=more), "def test_it(postgres): pass\n", **scripts)
+    (guest.project / "init/1.sh").chmod(0o755)
+
+    done = guest.run("run")
+
+    assert (done.code, done.lines[-3]) == (13, "❌ Migrations: failed"), done.out
+    assert "error: /docker-entrypoint-initdb.d/2.sh failed: it ends its shell with exit code 0" in done.out
+    assert f"write `return` for `exit` in {guest.project / 'init/2.sh'}" in done.out
 
 
 def test_a_secret_file_is_the_password(guest: Guest) -> None:

@@ -56,6 +56,11 @@ def abi() -> int:
     return version if version >= _LEAST_ABI else 0
 
 
+def knows_ports() -> bool:
+    """Return whether this kernel's Landlock can restrict which TCP ports are connected to (Linux 6.7)."""
+    return abi() >= _NET_ABI
+
+
 def cage(programs: Iterable[str], reads: Iterable[str], writes: Iterable[str], port: int | None = None) -> int | None:
     """Make a Landlock ruleset for `enter`, as an open file that the caller closes; None without Landlock.
 
@@ -72,7 +77,7 @@ def cage(programs: Iterable[str], reads: Iterable[str], writes: Iterable[str], p
         return None
     ruleset = _create(connects=port is None)
     try:
-        if port is not None and abi() >= _NET_ABI:
+        if port is not None and knows_ports():
             _called(_ADD_RULE, ruleset, _NET_PORT, struct.pack("=2Q", _CONNECT_TCP, port), 0)
         for path in (*_PUBLIC, *reads):
             _allow(ruleset, path, _READ_FILE | _READ_DIR)

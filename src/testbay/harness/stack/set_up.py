@@ -35,8 +35,9 @@ docker_process_sql() { psql -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -w -X -d "$PO
 psql=(docker_process_sql)
 [ ! -e "$2" ] || . "$2"
 . "$1"
-export -p >"$2"
+export -p >"$2.now"
 """
+_SOCKETS = ("/var/run/postgresql", "/run/postgresql")
 
 
 def set_up(stack: Stack, voice: Voice) -> None:
@@ -56,8 +57,10 @@ def set_up(stack: Stack, voice: Voice) -> None:
     for script in scripts:
         voice.detail(f"{image.INIT_FOLDER}/{script.name}")
         folder.mkdir(mode=0o700, exist_ok=True)
+        # The image's server listens on a socket there too; ours listens on loopback alone.
+        sockets = dict.fromkeys(_SOCKETS, Path(stack.endpoints["postgres"].host)) if script.name.endswith(".sh") else {}
         try:
-            file = _plain(script, folder, named)
+            file = _plain(script, folder, replace(named, places=sockets | named.places))
         except (OSError, EOFError, lzma.LZMAError) as error:
             raise _failed(script, f"it cannot be read: {error}", "") from None
         with serverconf.lent(stack, folder, voice) if script.name.endswith(".sh") else nullcontext():
@@ -116,6 +119,20 @@ def _run(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str
         last = said.strip().rpartition("\n")[2]
         by_shell = f"exit code {code}" + (f", {last[:200]}" if last else "")
         raise _failed(script, by_shell if is_shell else complaints.first_message(said), said)
+    if is_shell and not os.access(file, os.X_OK):
+        try:
+            (scratch / ".exported.now").replace(scratch / ".exported")
+        except FileNotFoundError:
+            raise _ended_its_shell(script) from None
+
+
+def _ended_its_shell(script: image.Script) -> MigrationError:
+    return MigrationError(
+        f"{image.INIT_FOLDER}/{script.name} failed: it ends its shell with exit code 0",
+        why="it is not executable, so the image reads it into the entrypoint's own shell, and `exit` ends the"
+        " container: no later script runs, and no server starts",
+        todo=f"write `return` for `exit` in {_source(script)}; or make it executable, so it has a shell of its own",
+    )
 
 
 def _command(script: image.Script, file: Path, scratch: Path) -> list[str]:
@@ -171,11 +188,16 @@ def _environment(stack: Stack, given: Mapping[str, str]) -> dict[str, str]:
 def _failed(script: image.Script, message: str, output: str) -> BayError:
     if lacking := complaints.lacking(f"{image.INIT_FOLDER}/{script.name}", output):
         return lacking
-    source = script.source if isinstance(script.source, Path) else "the compose file"
+    may = "; it can write in $TMPDIR alone" if sandbox.abi() else ""
+    may += "; it can reach no server but its own, whose port is $PGPORT" if sandbox.knows_ports() else ""
     return MigrationError(
         f"{image.INIT_FOLDER}/{script.name} failed: {message}",
-        why="the image, too, runs it once and ends when it fails; here it has nothing of what only the image holds,"
-        " can write in $TMPDIR alone, and can reach no server but its own, whose port is $PGPORT",
-        todo=f"correct {source}; or run it in its container, with --engine compose",
+        why="the image, too, runs it once and ends when it fails; here it has nothing of what only the image holds"
+        + may,
+        todo=f"correct {_source(script)}; or run it in its container, with --engine compose",
         evidence=output.strip()[-4000:],
     )
+
+
+def _source(script: image.Script) -> Path | str:
+    return script.source if isinstance(script.source, Path) else "the compose file"
