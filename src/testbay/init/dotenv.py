@@ -33,11 +33,20 @@ def files(project: Project) -> list[str]:
 def is_private(project: Project, where: str) -> bool:
     """Return whether a place is in a developer's own file: one like .env that git does not keep, or one it ignores."""
     file = where.partition(":")[0]
-    is_named_so = bool(_FILE.fullmatch(file))
-    asked = ["ls-files", "--error-unmatch"] if is_named_so else ["check-ignore", "--quiet"]
+    if _FILE.fullmatch(file):
+        return not _git(project, "ls-files", "--error-unmatch", file)
+    return is_ignored(project, file)
+
+
+def is_ignored(project: Project, file: str) -> bool:
+    """Return whether git ignores the file."""
+    return _git(project, "check-ignore", "--quiet", file)
+
+
+def _git(project: Project, *words: str) -> bool:
     with suppress(OSError, subprocess.TimeoutExpired):
-        return (process.run(["git", "-C", project.root, *asked, file], timeout_s=10).code == 0) is not is_named_so
-    return is_named_so
+        return process.run(["git", "-C", project.root, *words], timeout_s=10).code == 0
+    return False
 
 
 def _above(project: Project) -> Iterator[tuple[Source, str, str]]:

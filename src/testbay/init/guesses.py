@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 
+from testbay.init import dotenv
 from testbay.init.project import Finding, Project
 from testbay.init.variable import MODULE, WORDS, Read, sample_of
 
@@ -14,6 +15,8 @@ _ENGINE = "django.db.backends.postgresql"
 def needed_to_start(read: Read, project: Project, given: Mapping[str, tuple[str, str]]) -> Iterator[Finding]:
     """Make a value by an example, by what the compose file has `given` the program, else by a guess."""
     text, file = project.examples.get(read.name, ("", ""))
+    if text and dotenv.is_ignored(project, file):  # such as a .env.test with keys of the developer's own
+        text, file = "", ""
     said, where = given.get(read.name, ("", ""))
     if not text and "://" not in said:  # a host there is one that only containers know
         text, file = said, where

@@ -151,3 +151,11 @@ def test_a_file_that_no_commit_holds_gives_the_manifest_no_value(project: Projec
         subprocess.run(["git", "-C", project.root, *words], check=True)
 
     assert re.findall(r'SHOP_KEY = "(.*)"', manifest.draft(made, {}).text) == kept
+
+
+def test_an_ignored_example_gives_the_manifest_no_value(project: Project) -> None:
+    """It may be a .env.test with keys of a developer's own; a guess lets the program start."""
+    files = {".env.test": "API_KEY=own\n", ".gitignore": ".env*\n", "app.py": 'KEY = os.environ["API_KEY"]\n'}
+    subprocess.run(["git", "init", "--quiet", project.root], check=True)
+
+    assert [line.key for line in manifest.draft(add(project, files), {}).env if "own" not in line.value] == ["API_KEY"]
