@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from testbay.errors import ManifestError
+from testbay.init import dotenv
 from testbay.init.addresses import PORTS
 from testbay.manifest.compose import reader, selection
 from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_NAMES, read_file
@@ -205,7 +206,7 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         given={name: value for service in servers for name, value in service.environment.items()},
         others=tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower())),
         database=_database(servers),
-        said=_said(reading, root, made.names[0]),
+        said=_said(reading, root, made.names[0], files[0].parent),
         published=_published(servers, made.names[0]),
         images={room: (service.key, service.based_on) for room, service in chosen.servers.items()},
         offered=offered,
@@ -253,14 +254,24 @@ def _beside(chosen: ComposeService, room: str, reading: ComposeFile) -> str:
     return f"{chosen.key}, not {', '.join(others)}: a run has one of a kind; name the one that the tests are for"
 
 
-def _said(reading: ComposeFile, root: Path, file: str) -> dict[str, tuple[str, str]]:
-    """Map the variables of the program itself, which is built, to their values and the place."""
-    given = ((service, pair) for service in reading.services if service.build for pair in service.environment.items())
+def _said(reading: ComposeFile, root: Path, file: str, folder: Path) -> dict[str, tuple[str, str]]:
+    """Map the variables of the program itself, which is built, to their values and the place.
+
+    Those from a developer's own shell or file are left out: what `init` writes is committed.
+    """
+    own = [service for service in reading.services if service.build]
+    private = {origin for service in own for origin in set(service.origins.values()) if _is_private(origin, folder)}
     return {
         name: (_on_this_machine(value, service, root), f"{file}: {service.key}")
-        for service, (name, value) in given
-        if value
+        for service in own
+        for name, value in service.environment.items()
+        if value and service.origins.get(name) not in private
     }
+
+
+def _is_private(origin: str, folder: Path) -> bool:
+    places = [part.removeprefix("env_file ").rpartition(" from ")[2] for part in origin.split(", ")]
+    return any(place == "the shell" or dotenv.is_private(folder, place) for place in places if place != "environment")
 
 
 def _published(servers: Sequence[ComposeService], file: str) -> dict[str, tuple[int, str]]:

@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from testbay import process
 from testbay.init.project import ASIDE, Project, Source
@@ -30,22 +31,22 @@ def files(project: Project) -> list[str]:
     return [file for source, file, _ in _above(project) if source.path.parts[0] not in ASIDE]
 
 
-def is_private(project: Project, where: str) -> bool:
+def is_private(root: Path, where: str) -> bool:
     """Return whether a place is in a developer's own file: one like .env that git does not keep, or one it ignores."""
     file = where.partition(":")[0]
     if _FILE.fullmatch(file):
-        return not _git(project, "ls-files", "--error-unmatch", file)
-    return is_ignored(project, file)
+        return not _git(root, "ls-files", "--error-unmatch", file)
+    return is_ignored(root, file)
 
 
-def is_ignored(project: Project, file: str) -> bool:
+def is_ignored(root: Path, file: str) -> bool:
     """Return whether git ignores the file."""
-    return _git(project, "check-ignore", "--quiet", file)
+    return _git(root, "check-ignore", "--quiet", file)
 
 
-def _git(project: Project, *words: str) -> bool:
+def _git(root: Path, *words: str) -> bool:
     with suppress(OSError, subprocess.TimeoutExpired):
-        return process.run(["git", "-C", project.root, *words], timeout_s=10).code == 0
+        return process.run(["git", "-C", root, *words], timeout_s=10).code == 0
     return False
 
 

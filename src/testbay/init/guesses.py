@@ -15,7 +15,7 @@ _ENGINE = "django.db.backends.postgresql"
 def needed_to_start(read: Read, project: Project, given: Mapping[str, tuple[str, str]]) -> Iterator[Finding]:
     """Make a value by an example, by what the compose file has `given` the program, else by a guess."""
     text, file = project.examples.get(read.name, ("", ""))
-    if text and dotenv.is_ignored(project, file):  # such as a .env.test with keys of the developer's own
+    if text and dotenv.is_ignored(project.root, file):  # such as a .env.test with keys of the developer's own
         text, file = "", ""
     said, where = given.get(read.name, ("", ""))
     if not text and "://" not in said:  # a host there is one that only containers know

@@ -119,7 +119,9 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         servers=found,
         needs_test=needs_test,
         missing=missing,
-        logins={need: replace(one, is_private=dotenv.is_private(project, one.where)) for need, one in logins.items()},
+        logins={
+            need: replace(one, is_private=dotenv.is_private(project.root, one.where)) for need, one in logins.items()
+        },
     )
 
 

@@ -40,12 +40,12 @@ def for_tests(project: Project, read: Collection[str]) -> dict[str, tuple[str, s
     found: dict[str, tuple[str, str]] = {}
     wanted = {*read, "DJANGO_SETTINGS_MODULE"}
     for file, given in _given(project):
-        if given and dotenv.is_private(project, file):
+        if given and dotenv.is_private(project.root, file):
             continue
         plain = (pair for pair in given if pair[0] in wanted and _is_plain(*pair) and "{" not in pair[1])
         found |= {name: (value, file) for name, value in plain}
     for file, given in _of_env_files(project):
-        if given and dotenv.is_private(project, file):
+        if given and dotenv.is_private(project.root, file):
             continue
         found |= {name: (value, file) for name, value in given if _is_plain(name, value)}
     of_make = _of_makefile(project).items()

@@ -159,3 +159,22 @@ def test_an_ignored_example_gives_the_manifest_no_value(project: Project) -> Non
     subprocess.run(["git", "init", "--quiet", project.root], check=True)
 
     assert [line.key for line in manifest.draft(add(project, files), {}).env if "own" not in line.value] == ["API_KEY"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_compose_files_private_values_stay_where_they_are(project: Project, *, kept: bool) -> None:
+    """What a .env file or the shell gives the program would be committed with the manifest; a guess starts it."""
+    names = ["A_KEY", "B_KEY", "C_KEY", "D_KEY"]
+    compose = (
+        "services:\n  db: {image: postgres:16, environment: {POSTGRES_PASSWORD: x}}\n  api:\n    build: .\n"
+        "    env_file: .env\n    environment:\n      B_KEY: x-${MINE}\n      C_KEY:\n      D_KEY: plain\n"
+    )
+    app = "import os\nimport psycopg\n" + "".join(f'os.environ["{name}"]\n' for name in names)
+    made = add(project, {"docker-compose.yml": compose, ".env": "A_KEY=own\nMINE=own\n", "app.py": app})
+    for words in (["init", "--quiet"], ["add", *(["."] if kept else ["app.py"])]):
+        subprocess.run(["git", "-C", project.root, *words], check=True)
+
+    env = {line.key: line.value for line in manifest.draft(made, {"C_KEY": "own"}).env}
+
+    assert [env[name] for name in names if "own" in env[name]] == (['"own"', '"x-own"'] if kept else [])
+    assert (env["D_KEY"], set(env) >= set(names)) == ('"plain"', True)
