@@ -13,6 +13,7 @@ import importlib
 import os
 import pkgutil
 import runpy
+import secrets
 import selectors
 import signal
 import socket
@@ -30,6 +31,8 @@ _AT_ITS_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "TZ", "COVERAGE_PROC
 WITHOUT = ("langsmith_plugin", "valkey", "hypothesispytest", "anyio")
 _NOT_WRITTEN = "PYTHONDONTWRITEBYTECODE"  # can be changed later
 _MESSAGE_BYTES = 100_000
+# All workers of a run have it, and no run on another root of files has, which would see the same abstract sockets.
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex(16)
 # A program that is run there, in its caller's streams. Its own Python loads nothing: it starts in a few milliseconds.
 _LED = """#!{python} -IS
 import _socket, os, sys
@@ -66,8 +69,8 @@ class Warm:
         self._order = [first, module, *imported]
         self._environ = dict(environ)
         self._owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-        alike = hashlib.sha256(repr((self._order, _at_its_start(environ))).encode()).hexdigest()
-        self._address = f"\0testbay-warm-{self._owner}-{alike}"
+        alike = hashlib.sha256(repr((self._order, _at_its_start(environ))).encode()).hexdigest()[:32]
+        self._address = f"\0testbay-warm-{_RUN}-{alike}"
         self._is_started = False
 
     def run(
