@@ -73,7 +73,8 @@ async def _queried(connection: Any, begin: str, query: str) -> tuple[list[dict[s
 
     asking = asyncio.ensure_future(ask())
     try:
-        return await asyncio.shield(asking)
+        await asyncio.wait([asking])  # which does not cancel it
+        return asking.result()
     except asyncio.CancelledError:
         # Psycopg does not hear of it: it would wait 5 s, or for ever before 3.3, for a server that may be gone. The
         # socket ends, and is closed later: while psycopg watches it, no other connection may get its number. A query
