@@ -17,18 +17,8 @@ from testbay.manifest.compose.recognition import room_of_image
 _OTHER_CLIENTS = (
     *("mysqlclient", "pymysql", "aiomysql", "asyncmy", "mysql-connector-python", "mariadb", "pyodbc", "pymssql"),
     *("pymongo", "motor", "mongoengine", "beanie", "pika", "aio-pika", "kafka-python", "aiokafka", "confluent-kafka"),
-    *(
-        "elasticsearch",
-        "opensearch-py",
-        "pymemcache",
-        "pylibmc",
-        "aiomcache",
-        "minio",
-        "qdrant-client",
-        "neo4j",
-        "cassandra-driver",
-    ),
-    *("clickhouse-connect", "clickhouse-driver", "influxdb-client", "oracledb"),
+    *("elasticsearch", "opensearch-py", "pymemcache", "pylibmc", "aiomcache", "minio", "qdrant-client", "neo4j"),
+    *("cassandra-driver", "clickhouse-connect", "clickhouse-driver", "influxdb-client", "oracledb"),
 )
 _CLIENTS = {
     "postgres": "psycopg psycopg2 psycopg2-binary psycopg-binary psycopg-pool psycopg2cffi asyncpg aiopg pg8000"
