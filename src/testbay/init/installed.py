@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from subprocess import SubprocessError
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from testbay import process
@@ -78,7 +78,11 @@ def changed(project: Project, environ: Mapping[str, str]) -> list[str]:
     found = environment(project.root, environ)
     python = found[0] if found else Path(sys.executable)
     said: dict[str, str] = {}
-    for file, wanted in packages.requirements(project):
+    for file, text in packages.requirements(project):
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement:  # such as a place
+            continue
         own = ours.get(canonicalize_name(wanted.name))
         if own is None or own.marker or not wanted.specifier or (wanted.marker and not wanted.marker.evaluate()):
             continue

@@ -4,11 +4,8 @@ import ast
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-from packaging.requirements import InvalidRequirement, Requirement
 
 from testbay.init import syntax
 from testbay.init.files import ProjectFiles
@@ -32,12 +29,10 @@ def named(project: ProjectFiles, left_out: Collection[str] = ()) -> dict[str, st
     return found
 
 
-def requirements(project: ProjectFiles) -> Iterator[tuple[str, Requirement]]:
-    """Yield the requirements that name a version or more, each with its file; Poetry's and Pipenv's do not count."""
+def requirements(project: ProjectFiles) -> Iterator[tuple[str, str]]:
+    """Yield each requirement as it is written, with its file first; those of Poetry and Pipenv have no versions."""
     for file, texts in _lists(project):
-        for text in texts:
-            with suppress(InvalidRequirement):  # an option, a comment, a place
-                yield file, Requirement(_BESIDE.sub("", text))
+        yield from ((file, _BESIDE.sub("", text)) for text in texts if _package(text))
 
 
 def names(texts: Iterable[str]) -> list[str]:
