@@ -73,7 +73,7 @@ def service_and_words(service: str | None, words: Sequence[str]) -> tuple[str | 
 def _service_of(words: Sequence[str]) -> str | None:
     """Find the folder of the one service in which all files and folders among pytest's words lie.
 
-    None if there is no such service, and in the folder of a service: there that one is meant.
+    None if they lie in several or outside of all, and in the folder of a service: there that one is meant.
     """
     here = Path.cwd()
     with suppress(BayError):

@@ -6,7 +6,7 @@ from testbay.init.project import Project
 
 
 def test_servers_are_found_by_image_and_by_client(project: Project) -> None:
-    """An exporter of a server is none; where each was seen is said; a file of init's adds what the project's lacks."""
+    """No exporter counts as a server; where each was seen is said; a file of init's adds what the project's lacks."""
     compose = "services:\n  db: {image: '${PG:-postgres:15}'}\n  x: {image: postgres-exporter}\n"
 
     found = servers.servers(add(project, {"compose.yaml": compose, "requirements.txt": "celery[redis]\n"}), {})

@@ -84,7 +84,7 @@ def port(text: str) -> int:
 
 
 def is_loopback(hosts: Iterable[str]) -> bool:
-    """Return whether a server at these addresses is reached from its own container alone; also where there is none."""
+    """Return whether a server at these addresses is reached from its own container alone; also without an address."""
     return all(host.strip().lstrip("-") in ("", "localhost", "127.0.0.1", "::1") for host in hosts)
 
 

@@ -104,7 +104,7 @@ class Cycle:
             self.notifier.sent(delivery, self.recorder.clock())
 
     async def _answer(self, channel: str, call: Callable[..., _T], argument: Any) -> _T:
-        """Call in a thread. One that hangs is left alone, and until it ends there is no other one of its channel.
+        """Call in a thread. One that hangs is left alone, and until it ends its channel gets no other one.
 
         Raises:
             NotDeliveredError: The call, or the one before it, does not end.

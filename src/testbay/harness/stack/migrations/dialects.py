@@ -146,7 +146,7 @@ def _included(folder: Path, files: Iterable[Path]) -> set[Path]:
 
 
 def _sqitch_changes(plan: Path) -> set[str]:
-    """The names of the changes in a plan of Sqitch: the first word of each line that is no pragma, tag or comment."""
+    """The names of the changes in a plan of Sqitch: the first word of each line but pragmas, tags and comments."""
     lines = _text(plan).splitlines() if plan.is_file() else []
     return {line.split()[0] for line in lines if line.strip() and line.lstrip()[0] not in "%@#"}
 

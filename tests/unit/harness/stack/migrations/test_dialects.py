@@ -87,7 +87,7 @@ def test_a_file_below_that_another_includes_is_not_left_out(tmp_path: Path) -> N
 
 
 def test_plain_files_that_include_others_or_lie_beside_a_plan_are_applied(tmp_path: Path) -> None:
-    """A folder that a migration includes is none of its own; a plan of Sqitch is for the changes that it names."""
+    """A folder that a migration includes does not count apart; a plan of Sqitch is for the changes that it names."""
     made = folder(
         tmp_path, **{"all.sql": "\\ir 1_a/up.sql\n", "../sqitch.plan": "%project=x\n\nother 2024 A <a@b.c>\n"}
     )
